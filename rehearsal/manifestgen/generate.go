@@ -50,6 +50,9 @@ func generate(crds []*apiextensionsv1.CustomResourceDefinition, version string) 
 		}
 		delete(missing, kind)
 		for _, v := range crd.Spec.Versions {
+			if !v.Served {
+				continue
+			}
 			if v.Schema == nil || v.Schema.OpenAPIV3Schema == nil {
 				return nil, fmt.Errorf("the CRD %s has no schema for version %s", crd.Name, v.Name)
 			}
@@ -62,7 +65,7 @@ func generate(crds []*apiextensionsv1.CustomResourceDefinition, version string) 
 		}
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("Karpenter %s has no CRD of %s", version, strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
+		return nil, fmt.Errorf("no CRD of %s in Karpenter %s", strings.Join(slices.Sorted(maps.Keys(missing)), ", "), version)
 	}
 
 	all, err := goFiles(b, packages, tool+" "+version+".")
@@ -174,18 +177,18 @@ func staleFiles(dir string, files map[string][]byte) ([]string, error) {
 	var stale []string
 	for name := range old {
 		if _, ok := files[name]; !ok {
-			stale = append(stale, name+" (no longer generated)")
+			stale = append(stale, path.Join("manifests", name)+": no longer generated")
 		}
 	}
 	for name, want := range files {
 		have, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			stale = append(stale, name+" (missing)")
+			stale = append(stale, path.Join("manifests", name)+": missing")
 		case err != nil:
 			return nil, err
 		case !bytes.Equal(have, want):
-			stale = append(stale, name+" (differs)")
+			stale = append(stale, path.Join("manifests", name)+": differs")
 		}
 	}
 	slices.Sort(stale)

@@ -63,7 +63,8 @@ func run(dir string, check bool) error {
 		return err
 	}
 	if len(stale) > 0 {
-		return fmt.Errorf("not what Karpenter %s generates:\n\t%s\nmend with: %s", version, strings.Join(stale, "\n\t"), mend)
+		return fmt.Errorf("not what the CRDs of Karpenter %s generate:\n\t%s\nmend with: %s",
+			version, strings.Join(stale, "\n\t"), mend)
 	}
 	return nil
 }
