@@ -1,0 +1,157 @@
+// Package cluster builds the EKS cluster: the part of the default VPC it uses,
+// its control plane, the add-ons, and the node group that carries Karpenter and
+// CoreDNS.
+//
+// Order, and why:
+//   - The log group comes before the cluster and goes after it: EKS makes one of
+//     that name by itself when there is none, and then nobody deletes it.
+//   - vpc-cni and kube-proxy come before the nodes and go after them. A CNI that
+//     goes first leaves network interfaces behind.
+//   - CoreDNS comes after the nodes, because its add-on waits for a place to run.
+//
+// Gotchas:
+//   - The pulumi-eks component always makes its caller the cluster's
+//     administrator (bootstrapClusterCreatorAdminPermissions). That access is
+//     there before the API server answers and lasts as long as the cluster, so
+//     everything in the cluster waits for it by waiting for the kubeconfig. An
+//     access entry of our own for the same principal would be refused.
+//   - The component's Core output must not be read: with access entries set, an
+//     up fails on it (pulumi-eks issues 1435 and 1476).
+package cluster
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-eks/sdk/v2/go/eks"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/account"
+	"eks-gpu-slicing/internal/iampolicy"
+	"eks-gpu-slicing/internal/instances"
+	"eks-gpu-slicing/internal/settings"
+)
+
+// logRetentionDays is how long the control plane's logs are kept.
+const logRetentionDays = 30
+
+// Args says what to build.
+type Args struct {
+	// Settings are the stack's.
+	Settings *settings.Settings
+	// Account is where to build.
+	Account *account.Account
+	// Network is what LookupNetwork found.
+	Network *Network
+	// ControllerType describes Settings.ControllerInstanceType.
+	ControllerType instances.Type
+}
+
+// Cluster is a running EKS cluster with its controller nodes.
+type Cluster struct {
+	pulumi.ResourceState
+
+	// Name is the cluster's, once it stands.
+	Name pulumi.StringOutput
+	// Endpoint is the URL of the API server.
+	Endpoint pulumi.StringOutput
+	// Kubeconfig is JSON and calls `aws eks get-token`: it holds no credential.
+	Kubeconfig pulumi.StringOutput
+	// SecurityGroupID is the group EKS made for the cluster. Managed nodes are
+	// in it, so Karpenter's nodes must be.
+	SecurityGroupID pulumi.StringOutput
+	// Kubernetes is the provider for everything in the cluster.
+	Kubernetes *kubernetes.Provider
+	// Controllers is the node group that runs Karpenter.
+	Controllers pulumi.Resource
+	// PodIdentityAgent hands pods their credentials.
+	PodIdentityAgent pulumi.Resource
+}
+
+// New builds the cluster. The caller's provider for AWS must be among opts.
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Cluster, error) {
+	c := &Cluster{}
+	if err := ctx.RegisterComponentResource("eks-gpu-slicing:cluster:Cluster", name, c, opts...); err != nil {
+		return nil, err
+	}
+	s, parent := args.Settings, pulumi.Parent(c)
+
+	logs, err := cloudwatch.NewLogGroup(ctx, name+"-logs", &cloudwatch.LogGroupArgs{
+		Name:            pulumi.String("/aws/eks/" + s.ClusterName + "/cluster"),
+		RetentionInDays: pulumi.Int(logRetentionDays),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("log group: %w", err)
+	}
+	role, err := NewRole(ctx, name+"-role", &RoleArgs{
+		Name:            s.Name("cluster-"+s.Region, MaxRoleName),
+		Trust:           iampolicy.Trust("eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
+		ManagedPolicies: []string{args.Account.ManagedPolicy("AmazonEKSClusterPolicy")},
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	nodeRole, err := NewNodeRole(ctx, name+"-controller-node", s.Name("controller-node-"+s.Region, MaxRoleName), args.Account, parent)
+	if err != nil {
+		return nil, err
+	}
+	mode := eks.AuthenticationModeApi
+	built, err := eks.NewCluster(ctx, name, &eks.ClusterArgs{
+		// A component hands none of its own dependencies on to what it makes, so
+		// the log group's and the policy's are part of the name: the cluster then
+		// comes after them and goes before them.
+		Name:                   after(pulumi.String(s.ClusterName), logs.Name, role.Attachments[0].PolicyArn),
+		Version:                pulumi.String(s.Version.String()),
+		VpcId:                  pulumi.String(args.Network.VPCID),
+		SubnetIds:              pulumi.ToStringArray(args.Network.SubnetIDs),
+		ServiceRole:            role.Role,
+		InstanceRole:           nodeRole.Role,
+		AuthenticationMode:     &mode,
+		SkipDefaultNodeGroup:   pulumi.BoolRef(true),
+		UseDefaultVpcCni:       pulumi.BoolRef(true), // else it applies a manifest of its own with kubectl
+		EndpointPrivateAccess:  pulumi.Bool(true),
+		EndpointPublicAccess:   pulumi.Bool(true),
+		PublicAccessCidrs:      pulumi.ToStringArray(s.PublicAccessCIDRs),
+		EnabledClusterLogTypes: pulumi.ToStringArray([]string{"audit", "authenticator"}),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
+	}
+	c.Name = built.EksCluster.Name()
+	c.Endpoint = built.EksCluster.Endpoint()
+	c.Kubeconfig = built.KubeconfigJson
+	c.SecurityGroupID = built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem()
+
+	if err := c.addNodes(ctx, name, args, built, nodeRole); err != nil {
+		return nil, err
+	}
+	c.Kubernetes, err = kubernetes.NewProvider(ctx, name, &kubernetes.ProviderArgs{
+		Kubeconfig:             c.Kubeconfig,
+		EnableServerSideApply:  pulumi.Bool(true),
+		EnableConfigMapMutable: pulumi.Bool(true), // the device plugin's config keeps its name
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("Kubernetes provider: %w", err)
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"name":       c.Name,
+		"endpoint":   c.Endpoint,
+		"kubeconfig": c.Kubeconfig,
+	})
+}
+
+// after returns value as an output that depends on the others' resources.
+func after(value pulumi.StringInput, others ...pulumi.StringInput) pulumi.StringOutput {
+	inputs := []any{value}
+	for _, other := range others {
+		inputs = append(inputs, other)
+	}
+	return pulumi.All(inputs...).ApplyT(func(all []any) (string, error) {
+		first, ok := all[0].(string)
+		if !ok {
+			return "", fmt.Errorf("after: %T is not a string", all[0])
+		}
+		return first, nil
+	}).(pulumi.StringOutput) //nolint:forcetypeassert // ApplyT on a func to string gives a StringOutput
+}

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
+)
+
+// Network is the part of the default VPC that the cluster uses.
+type Network struct {
+	// VPCID is the default VPC's.
+	VPCID string
+	// SubnetIDs are the usable subnets', sorted.
+	SubnetIDs []string
+	// Zones are those subnets' availability zones, sorted, each once.
+	Zones []string
+}
+
+// refusedZones are the zone IDs in which EKS takes no cluster subnet (EKS user
+// guide, "Subnet requirements for clusters"). Zone names are shuffled from
+// account to account, IDs are not.
+var refusedZones = []string{"use1-az3", "usw1-az2", "cac1-az3"}
+
+// minZones is how many zones an EKS cluster's subnets must span (same page).
+const minZones = 2
+
+// LookupNetwork finds the default VPC of the region and its usable subnets: in
+// an availability zone (not a Local or Wavelength Zone) that EKS takes, giving
+// instances public addresses, since the default VPC has no NAT gateway. It
+// returns settings.Problems when there is no default VPC or when the usable
+// subnets lie in fewer than two zones.
+func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOption) (*Network, error) {
+	var problems settings.Problems
+	vpcs, err := ec2.GetVpcs(ctx, &ec2.GetVpcsArgs{Filters: []ec2.GetVpcsFilter{{Name: "is-default", Values: []string{"true"}}}}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("default VPC of %s: %w", region, err)
+	}
+	if len(vpcs.Ids) == 0 {
+		problems.Add("default VPC of "+region, "", "the stack builds on the region's default VPC, and this account has none",
+			"aws ec2 create-default-vpc --region "+region)
+		return &Network{}, problems
+	}
+	vpc := vpcs.Ids[0]
+	zones, err := aws.GetAvailabilityZones(ctx, &aws.GetAvailabilityZonesArgs{
+		Filters: []aws.GetAvailabilityZonesFilter{{Name: "zone-type", Values: []string{"availability-zone"}}},
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("availability zones of %s: %w", region, err)
+	}
+	found, err := ec2.GetSubnets(ctx, &ec2.GetSubnetsArgs{Filters: []ec2.GetSubnetsFilter{{Name: "vpc-id", Values: []string{vpc}}}}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("subnets of %s: %w", vpc, err)
+	}
+	subnets := make([]*ec2.LookupSubnetResult, 0, len(found.Ids))
+	for _, id := range found.Ids {
+		subnet, err := ec2.LookupSubnet(ctx, &ec2.LookupSubnetArgs{Id: &id}, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("subnet %s: %w", id, err)
+		}
+		subnets = append(subnets, subnet)
+	}
+	network, refused := usable(vpc, zones.ZoneIds, subnets)
+	if len(network.Zones) < minZones {
+		problems.Add("subnets of "+vpc, strings.Join(network.SubnetIDs, " "),
+			fmt.Sprintf("usable subnets in at least %d zones, which EKS asks for; these are in %d%s", minZones, len(network.Zones), explain(refused)),
+			"aws ec2 create-default-subnet --availability-zone ZONE, for a zone that has none, or another aws:region")
+	}
+	return network, problems.Err()
+}
+
+// usable chooses the subnets that nodes can run in, and says of each other one
+// why not.
+func usable(vpc string, zoneIDs []string, subnets []*ec2.LookupSubnetResult) (*Network, []string) {
+	network := &Network{VPCID: vpc}
+	var refused []string
+	for _, s := range subnets {
+		why := ""
+		switch {
+		case !slices.Contains(zoneIDs, s.AvailabilityZoneId):
+			why = "a Local or Wavelength Zone"
+		case slices.Contains(refusedZones, s.AvailabilityZoneId):
+			why = "a zone EKS refuses, " + s.AvailabilityZoneId
+		case !s.MapPublicIpOnLaunch:
+			why = "assigns no public addresses"
+		}
+		if why != "" {
+			refused = append(refused, fmt.Sprintf("%s in %s: %s", s.Id, s.AvailabilityZone, why))
+			continue
+		}
+		network.SubnetIDs = append(network.SubnetIDs, s.Id)
+		network.Zones = append(network.Zones, s.AvailabilityZone)
+	}
+	slices.Sort(network.SubnetIDs)
+	slices.Sort(network.Zones)
+	network.Zones = slices.Compact(network.Zones)
+	slices.Sort(refused)
+	return network, refused
+}
+
+func explain(refused []string) string {
+	if len(refused) == 0 {
+		return ""
+	}
+	return "; not usable: " + strings.Join(refused, ", ")
+}

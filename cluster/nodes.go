@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	awseks "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
+	"github.com/pulumi/pulumi-eks/sdk/v2/go/eks"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
+)
+
+// ControllerLabel is both the label and the taint key of the controller nodes;
+// its value is "true". Karpenter must not run on nodes it manages itself, and
+// nothing but Karpenter and CoreDNS belongs on these.
+const ControllerLabel = "karpenter.sh/controller"
+
+// controllerVolumeGiB is the size of a controller's root volume; EKS's default.
+const controllerVolumeGiB = 20
+
+// addNodes adds the add-ons and the controller node group.
+func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, built *eks.Cluster, role *Role) error {
+	s, parent := args.Settings, pulumi.Parent(c)
+	// The component registers the role's access entry. EKS would add one for a
+	// node group by itself, and the second of the two would be refused.
+	entry := pulumi.DependsOn([]pulumi.Resource{built})
+
+	ready := role.Ready()
+	for _, a := range []addon{vpcCNI, kubeProxy} {
+		added, err := a.add(ctx, name, c.Name, parent)
+		if err != nil {
+			return err
+		}
+		ready = append(ready, added)
+	}
+	agent, err := podIdentityAgent.add(ctx, name, c.Name, parent)
+	if err != nil {
+		return err
+	}
+	c.PodIdentityAgent = agent
+
+	template, err := ec2.NewLaunchTemplate(ctx, name+"-controllers", launchTemplate(s), parent)
+	if err != nil {
+		return fmt.Errorf("launch template: %w", err)
+	}
+	group, err := awseks.NewNodeGroup(ctx, name+"-controllers", &awseks.NodeGroupArgs{
+		ClusterName:   c.Name,
+		NodeGroupName: pulumi.String(s.Name("controllers", 63)), // CreateNodegroup's limit
+		NodeRoleArn:   role.Arn,
+		SubnetIds:     pulumi.ToStringArray(args.Network.SubnetIDs),
+		Version:       pulumi.String(s.Version.String()),
+		AmiType:       pulumi.String(AMIType(s.AMIFamily, args.ControllerType.Arch)),
+		InstanceTypes: pulumi.ToStringArray([]string{s.ControllerInstanceType}),
+		LaunchTemplate: awseks.NodeGroupLaunchTemplateArgs{
+			Id:      template.ID(),
+			Version: pulumi.Sprintf("%d", template.LatestVersion),
+		},
+		ScalingConfig: awseks.NodeGroupScalingConfigArgs{
+			MinSize: pulumi.Int(s.ControllerMin), MaxSize: pulumi.Int(s.ControllerMax), DesiredSize: pulumi.Int(s.ControllerDesired),
+		},
+		UpdateConfig: awseks.NodeGroupUpdateConfigArgs{MaxUnavailable: pulumi.Int(1)},
+		Labels:       pulumi.StringMap{ControllerLabel: pulumi.String("true")},
+		Taints: awseks.NodeGroupTaintArray{awseks.NodeGroupTaintArgs{
+			Key: pulumi.String(ControllerLabel), Value: pulumi.String("true"), Effect: pulumi.String("NO_SCHEDULE"),
+		}},
+	}, parent, entry, pulumi.DependsOn(ready))
+	if err != nil {
+		return fmt.Errorf("controller node group: %w", err)
+	}
+	c.Controllers = group
+
+	_, err = coreDNS.add(ctx, name, c.Name, parent, pulumi.DependsOn([]pulumi.Resource{group}))
+	return err
+}
+
+// launchTemplate is what a node group cannot say itself. It names no AMI, no
+// instance type and no security group: those stay EKS's to choose.
+func launchTemplate(s *settings.Settings) *ec2.LaunchTemplateArgs {
+	tags := maps.Clone(s.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	tags["Name"] = s.Name("controller", 255)
+	args := &ec2.LaunchTemplateArgs{
+		Name:                 pulumi.String(s.Name("controllers", 128)), // CreateLaunchTemplate's limit
+		UpdateDefaultVersion: pulumi.Bool(true),
+		MetadataOptions: ec2.LaunchTemplateMetadataOptionsArgs{
+			HttpEndpoint: pulumi.String("enabled"),
+			HttpTokens:   pulumi.String("required"),
+			// One hop ends at the host: no pod can reach the node's credentials.
+			HttpPutResponseHopLimit: pulumi.Int(1),
+		},
+		BlockDeviceMappings: ec2.LaunchTemplateBlockDeviceMappingArray{ec2.LaunchTemplateBlockDeviceMappingArgs{
+			DeviceName: pulumi.String("/dev/xvda"),
+			Ebs: ec2.LaunchTemplateBlockDeviceMappingEbsArgs{
+				VolumeType: pulumi.String("gp3"), VolumeSize: pulumi.Int(controllerVolumeGiB),
+				Encrypted: pulumi.String("true"), DeleteOnTermination: pulumi.String("true"),
+			},
+		}},
+	}
+	// Tags of a node group stop at the group; instances get theirs from here.
+	var specs ec2.LaunchTemplateTagSpecificationArray
+	for _, resource := range []string{"instance", "volume", "network-interface"} {
+		specs = append(specs, ec2.LaunchTemplateTagSpecificationArgs{
+			ResourceType: pulumi.String(resource), Tags: pulumi.ToStringMap(tags),
+		})
+	}
+	args.TagSpecifications = specs
+	return args
+}
+
+// AMIType is EKS's name of an AMI for managed nodes (AMITypes in the EKS API
+// reference), by family and by Kubernetes' name of the architecture.
+func AMIType(family settings.AMIFamily, arch string) string {
+	switch {
+	case family == settings.AMIFamilyAL2 && arch == "arm64":
+		return "AL2_ARM_64"
+	case family == settings.AMIFamilyAL2:
+		return "AL2_x86_64"
+	case arch == "arm64":
+		return "AL2023_ARM_64_STANDARD"
+	default:
+		return "AL2023_x86_64_STANDARD"
+	}
+}

@@ -1,0 +1,304 @@
+package settings
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// loader reads keys one by one and collects what is wrong with them.
+type loader struct {
+	schema   *Schema
+	config   map[string]string
+	problems Problems
+}
+
+// text returns a key's value, or its default.
+func (l *loader) text(key string) string {
+	if v, ok := l.config[l.schema.Namespace+":"+key]; ok {
+		return v
+	}
+	return l.schema.Defaults[key]
+}
+
+// standard is a value that is surely allowed, for the mending command: the default.
+func (l *loader) standard(key string) string { return l.schema.Defaults[key] }
+
+func (l *loader) reject(key, value, want, mend string) { l.problems.Add(key, value, want, mend) }
+
+// namespace returns all config of another namespace, keys without it.
+func (l *loader) namespace(name string) map[string]string {
+	out := map[string]string{}
+	for key, value := range l.config {
+		if rest, ok := strings.CutPrefix(key, name+":"); ok {
+			out[rest] = value
+		}
+	}
+	return out
+}
+
+func (l *loader) integer(key string, low, high int) int {
+	text := l.text(key)
+	n, err := strconv.Atoi(text)
+	if err != nil || n < low || n > high {
+		l.reject(key, text, fmt.Sprintf("a whole number from %d to %d", low, high), Set(key, l.standard(key)))
+		return 0
+	}
+	return n
+}
+
+func (l *loader) boolean(key string) bool {
+	text := l.text(key)
+	if text != "true" && text != "false" {
+		l.reject(key, text, "true or false", Set(key, l.standard(key)))
+	}
+	return text == "true"
+}
+
+func (l *loader) oneOf(key string, allowed ...string) string {
+	text := l.text(key)
+	if !slices.Contains(allowed, text) {
+		l.reject(key, text, "one of "+strings.Join(allowed, ", "), Set(key, l.standard(key)))
+		return ""
+	}
+	return text
+}
+
+// matching reads a key that has to match a pattern.
+func (l *loader) matching(key string, pattern *regexp.Regexp, want string) string {
+	text := l.text(key)
+	if !pattern.MatchString(text) {
+		l.reject(key, text, want, Set(key, l.standard(key)))
+		return ""
+	}
+	return text
+}
+
+// list reads a list of strings; the engine hands lists over as JSON.
+func (l *loader) list(key string) ([]string, bool) {
+	text := l.text(key)
+	var items []string
+	if err := json.Unmarshal([]byte(text), &items); err != nil {
+		l.reject(key, text, "a list of strings", SetFirst(key, "VALUE"))
+		return nil, false
+	}
+	return items, true
+}
+
+var (
+	regionPattern   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+	namePattern     = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
+	amiPattern      = regexp.MustCompile(`^(latest|v20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01]))$`)
+	releasePattern  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
+	instancePattern = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+)
+
+func (l *loader) region() string {
+	const key = "aws:region"
+	text := l.config[key]
+	if !regionPattern.MatchString(text) {
+		l.reject(key, text, "an AWS region, such as us-west-1", Set(key, "us-west-1"))
+		return ""
+	}
+	return text
+}
+
+func (l *loader) clusterName() string {
+	const key = "clusterName"
+	text := l.text(key)
+	if len(text) < MinClusterName || len(text) > MaxClusterName || !namePattern.MatchString(text) {
+		l.reject(key, text, fmt.Sprintf("%d to %d letters, digits, - and _, the first a letter or digit: what EKS takes",
+			MinClusterName, MaxClusterName), Set(key, l.standard(key)))
+		return ""
+	}
+	return text
+}
+
+func (l *loader) amiVersion() string {
+	return l.matching("amiVersion", amiPattern, "latest, or an AMI release by its date, such as v20260714")
+}
+
+func (l *loader) release(key string) string {
+	return l.matching(key, releasePattern, "a release such as "+l.standard(key)+", without a leading v")
+}
+
+func (l *loader) instanceType(key string) string {
+	return l.matching(key, instancePattern, "an EC2 instance type, such as "+l.standard(key))
+}
+
+func (l *loader) instanceTypes(key string) []string {
+	items, ok := l.list(key)
+	if !ok {
+		return nil
+	}
+	if len(items) == 0 {
+		l.reject(key, "[]", "at least one EC2 instance type", SetFirst(key, "g4dn.xlarge"))
+		return nil
+	}
+	var good []string
+	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		switch {
+		case !instancePattern.MatchString(item):
+			l.reject(at, item, "an EC2 instance type, such as g4dn.xlarge", setAt(at, "g4dn.xlarge"))
+		case slices.Contains(good, item):
+			l.reject(at, item, "each type once", removeAt(at))
+		default:
+			good = append(good, item)
+		}
+	}
+	return good
+}
+
+// setAt and removeAt are the commands for one element of a list key.
+func setAt(at, value string) string {
+	return fmt.Sprintf("pulumi config set --path '%s' %s", at, value)
+}
+func removeAt(at string) string { return fmt.Sprintf("pulumi config rm --path '%s'", at) }
+
+func (l *loader) cidrs() []string {
+	const key, example = "publicAccessCidrs", "203.0.113.7/32"
+	items, ok := l.list(key)
+	if !ok {
+		return nil
+	}
+	if len(items) == 0 {
+		l.reject(key, "", "at least one CIDR that may reach the API endpoint, this machine's own address included",
+			SetFirst(key, example))
+	}
+	var good []string
+	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		prefix, err := netip.ParsePrefix(item)
+		switch {
+		case err != nil || !prefix.Addr().Is4():
+			l.reject(at, item, "an IPv4 CIDR, such as "+example, setAt(at, example))
+		case prefix.Masked() != prefix:
+			l.reject(at, item, fmt.Sprintf("a network address; this one's is %s, or %s/32 for the one host", prefix.Masked(), prefix.Addr()),
+				setAt(at, prefix.Masked().String()))
+		default:
+			good = append(good, item)
+		}
+	}
+	return good
+}
+
+// versions reads the Kubernetes version and the AMI family, which depend on
+// each other.
+func (l *loader) versions() (Version, AMIFamily) {
+	const key = "kubernetesVersion"
+	text := l.text(key)
+	version, err := ParseVersion(text)
+	if err != nil {
+		want := "an EKS version, such as 1.28, in quotes"
+		if regexp.MustCompile(`^1\.[1-9]$`).MatchString(text) {
+			want += fmt.Sprintf("; an unquoted %s0 arrives as %s: quote it", text, text)
+			l.reject(key, text, want, Set(key, `"`+text+`0"`))
+		} else {
+			l.reject(key, text, want, Set(key, `"`+l.standard(key)+`"`))
+		}
+	}
+	family := AMIFamily(l.oneOf("amiFamily", string(AMIFamilyAuto), string(AMIFamilyAL2), string(AMIFamilyAL2023)))
+	switch {
+	case err != nil || family == "":
+		return version, ""
+	case family == AMIFamilyAuto:
+		return version, defaultFamily(version)
+	case family == AMIFamilyAL2 && defaultFamily(version) != AMIFamilyAL2:
+		l.reject("amiFamily", string(family), fmt.Sprintf("al2023 on Kubernetes %s: EKS builds Amazon Linux 2 up to %s", version, lastAL2),
+			Set("amiFamily", string(AMIFamilyAL2023)))
+		return version, ""
+	}
+	return version, family
+}
+
+func (l *loader) controllers() (low, high, desired int) {
+	const most = 450 // nodes of one managed node group: EKS service quotas
+	low = l.integer("controllerMin", 1, most)
+	high = l.integer("controllerMax", 1, most)
+	desired = l.integer("controllerDesired", 1, most)
+	if low == 0 || high == 0 || desired == 0 {
+		return low, high, desired
+	}
+	if low > high {
+		l.reject("controllerMin", strconv.Itoa(low), fmt.Sprintf("at most controllerMax, which is %d", high),
+			Set("controllerMin", strconv.Itoa(high)))
+	}
+	if desired < low {
+		l.reject("controllerDesired", strconv.Itoa(desired), fmt.Sprintf("at least controllerMin, which is %d", low),
+			Set("controllerDesired", strconv.Itoa(low)))
+	}
+	if desired > high {
+		l.reject("controllerDesired", strconv.Itoa(desired), fmt.Sprintf("at most controllerMax, which is %d", high),
+			Set("controllerDesired", strconv.Itoa(high)))
+	}
+	return low, high, desired
+}
+
+func (l *loader) tags() map[string]string {
+	const key = "tags"
+	text := l.text(key)
+	var tags map[string]string
+	if err := json.Unmarshal([]byte(text), &tags); err != nil {
+		l.reject(key, text, "a map of strings", "pulumi config set --path tags.team platform")
+		return nil
+	}
+	for _, name := range sortedKeys(tags) {
+		at := key + "." + name
+		mend := fmt.Sprintf("pulumi config rm --path '%s[\"%s\"]'", key, name)
+		switch {
+		case name == "" || len(name) > 128 || len(tags[name]) > 256:
+			l.reject(at, tags[name], "a key of 1 to 128 and a value of at most 256 characters: EC2's limits", mend)
+		case strings.HasPrefix(strings.ToLower(name), "aws:"):
+			l.reject(at, tags[name], "a key that does not begin with aws:, which AWS keeps for itself", mend)
+		case reservedTag(name):
+			l.reject(at, tags[name], "a key that Karpenter and EKS do not set themselves: instances are told apart by theirs", mend)
+		}
+	}
+	return tags
+}
+
+// reservedTag tells the tag keys that EC2NodeClass refuses in spec.tags (the
+// CRD's validation rules), because ownership is read from them.
+func reservedTag(key string) bool {
+	return strings.HasPrefix(key, "kubernetes.io/cluster") ||
+		slices.Contains([]string{"eks:eks-cluster-name", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim",
+			"karpenter.k8s.aws/ec2nodeclass"}, key)
+}
+
+// unknownKeys reports keys of the project's namespace that Pulumi.yaml does not
+// declare. The engine ignores them, so a misspelt one would silently do nothing.
+func (l *loader) unknownKeys() {
+	known := l.schema.Keys()
+	for _, key := range sortedKeys(l.namespace(l.schema.Namespace)) {
+		if slices.Contains(known, key) {
+			continue
+		}
+		value := l.config[l.schema.Namespace+":"+key]
+		want := "no such key. There are " + strings.Join(known, ", ")
+		mend := "pulumi config rm " + key
+		if near := nearest(key, known); near != "" {
+			want = "no such key. Did you mean " + near + "?"
+			mend += " && " + Set(near, "'"+value+"'")
+		}
+		l.reject(key, value, want, mend)
+	}
+}
+
+// nearest returns the known key at most two edits away from key, ignoring
+// case, or "".
+func nearest(key string, known []string) string {
+	best, at := "", 3
+	for _, k := range known {
+		if d := levenshtein.Distance(strings.ToLower(key), strings.ToLower(k), nil); d < at {
+			best, at = k, d
+		}
+	}
+	return best
+}

@@ -1,0 +1,150 @@
+// Package settings loads and validates the stack's config.
+//
+// The keys, their defaults and their descriptions are declared once, in
+// Pulumi.yaml; this package reads the declaration, so that a default is
+// written nowhere else and a key nobody declared is found.
+//
+// Gotchas:
+//   - The engine checks only that a value has its declared type, in its own
+//     words and before the program runs. It accepts any key, known or not, and
+//     turns an unquoted version 1.30 into 1.3.
+//   - Load never stops at the first problem. A setting that has one keeps its
+//     zero value, so code that goes on to look things up must skip those.
+//   - Nothing here knows AWS or Kubernetes: what only AWS can answer (is the
+//     version offered, has the type a GPU) is checked by the part that asks.
+package settings
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Sharing strategies of gpuSharing.
+const (
+	// SharingTimeSlicing lets pods take turns on a GPU. Neither memory nor
+	// faults are isolated.
+	SharingTimeSlicing = "time-slicing"
+	// SharingNone gives each pod whole GPUs.
+	SharingNone = "none"
+)
+
+// MaxSlices is the most pods that may share one GPU: the number of clients
+// NVIDIA's MPS takes at most (docs.nvidia.com/deploy/mps, "Volta MPS"), kept for
+// time-slicing too so that a stack can move between the two.
+const MaxSlices = 48
+
+// MinClusterName is the shortest name EKS takes; the longest is
+// MaxClusterName (CreateCluster in the EKS API reference).
+const (
+	MinClusterName = 1
+	MaxClusterName = 100
+)
+
+// Settings is one stack's config, typed. See Pulumi.yaml for what each key means.
+type Settings struct {
+	// Region is the AWS region, from aws:region.
+	Region string
+	// ClusterName names the EKS cluster and, through Name, everything else.
+	ClusterName string
+	// Version is the Kubernetes version EKS runs.
+	Version Version
+	// AMIFamily is al2 or al2023; auto is resolved.
+	AMIFamily AMIFamily
+	// AMIVersion is the pinned AMI release, or latest.
+	AMIVersion string
+	// PublicAccessCIDRs may reach the public API endpoint.
+	PublicAccessCIDRs []string
+
+	// GPUSlices is how many pods share one GPU: 1 where GPUSharing is none.
+	GPUSlices int
+	// GPUSharing is a Sharing constant.
+	GPUSharing string
+	// GPUInstanceTypes are the GPU pool's.
+	GPUInstanceTypes []string
+	// GPULimit caps the GPU pool, in physical GPUs.
+	GPULimit int
+	// CPULimit caps each CPU pool, in vCPUs.
+	CPULimit int
+
+	// ControllerInstanceType, ControllerMin, ControllerMax and
+	// ControllerDesired size the controller node group.
+	ControllerInstanceType                          string
+	ControllerMin, ControllerMax, ControllerDesired int
+
+	// KarpenterVersion and DevicePluginVersion are releases without the leading v.
+	KarpenterVersion, DevicePluginVersion string
+
+	// CreateSpotRole creates the account's AWSServiceRoleForEC2Spot.
+	CreateSpotRole bool
+	// Tags go on everything that takes tags.
+	Tags map[string]string
+	// AWS holds the config of the aws namespace (region, profile, assumeRole,
+	// …) as the engine hands it over: plain text, or JSON for a structure.
+	AWS map[string]string
+}
+
+// Name returns the name of a part of the stack: "<cluster>-<part>", at most
+// limit characters. AWS's names are shorter than the 100 characters of an EKS
+// cluster's, so a long one is cut and carries a hash of the whole cluster name;
+// it stays the same from run to run, which makes a second creation fail where
+// an auto-named one would double the thing.
+func (s *Settings) Name(part string, limit int) string {
+	name := s.ClusterName + "-" + part
+	if len(name) <= limit {
+		return name
+	}
+	sum := sha256.Sum256([]byte(s.ClusterName))
+	hash := hex.EncodeToString(sum[:])[:8]
+	keep := max(limit-len(part)-len(hash)-2, 0)
+	return s.ClusterName[:keep] + "-" + hash + "-" + part
+}
+
+// Load reads the stack's config against the schema. config has the engine's
+// form: "namespace:key" to plain text or JSON. It returns the settings and all
+// problems at once; a setting with a problem is left at its zero value.
+func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
+	l := &loader{schema: schema, config: config}
+	s := &Settings{
+		Region:            l.region(),
+		ClusterName:       l.clusterName(),
+		AMIVersion:        l.amiVersion(),
+		PublicAccessCIDRs: l.cidrs(),
+
+		GPUSharing:       l.oneOf("gpuSharing", SharingTimeSlicing, SharingNone),
+		GPUSlices:        l.integer("gpuSlices", 1, MaxSlices),
+		GPUInstanceTypes: l.instanceTypes("gpuInstanceTypes"),
+		GPULimit:         l.integer("gpuLimit", 1, 10000),
+		CPULimit:         l.integer("cpuLimit", 1, 100000),
+
+		ControllerInstanceType: l.instanceType("controllerInstanceType"),
+
+		KarpenterVersion:    l.release("karpenterVersion"),
+		DevicePluginVersion: l.release("devicePluginVersion"),
+		CreateSpotRole:      l.boolean("createSpotRole"),
+		Tags:                l.tags(),
+		AWS:                 l.namespace("aws"),
+	}
+	s.Version, s.AMIFamily = l.versions()
+	s.ControllerMin, s.ControllerMax, s.ControllerDesired = l.controllers()
+	if s.GPUSharing == SharingNone {
+		s.GPUSlices = 1
+	}
+	l.unknownKeys()
+	return s, l.problems
+}
+
+// Set returns the command that sets one of the project's keys.
+func Set(key, value string) string {
+	return fmt.Sprintf("pulumi config set %s %s", key, value)
+}
+
+// SetFirst returns the command that sets the first element of a list key.
+func SetFirst(key, value string) string {
+	return fmt.Sprintf("pulumi config set --path '%s[0]' %s", key, value)
+}
+
+// sortedKeys lists a map's keys, sorted: map order must never reach a message.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,88 @@
+// Command eks-gpu-slicing is a Pulumi program: an EKS cluster on the default
+// VPC, Karpenter, and node pools whose GPUs are shared by several pods.
+//
+// It loads the settings, asks AWS what they depend on, reports every problem at
+// once, and only then builds: cluster, Karpenter, slicing, pools.
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/cluster"
+	"eks-gpu-slicing/gpu"
+	"eks-gpu-slicing/internal/settings"
+	"eks-gpu-slicing/karpenter"
+	"eks-gpu-slicing/nodepools"
+)
+
+//go:embed Pulumi.yaml
+var project []byte
+
+func main() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		config := map[string]string{}
+		if text := os.Getenv(pulumi.EnvConfig); text != "" { // the SDK reads single keys only
+			if err := json.Unmarshal([]byte(text), &config); err != nil {
+				return fmt.Errorf("%s: %w", pulumi.EnvConfig, err)
+			}
+		}
+		return run(ctx, config)
+	})
+}
+
+// run builds the stack of a config.
+func run(ctx *pulumi.Context, config map[string]string) error {
+	schema, err := settings.ParseSchema(project)
+	if err != nil {
+		return err
+	}
+	s, problems := settings.Load(schema, config)
+	found, err := lookup(ctx, s, &problems)
+	if err != nil {
+		return errors.Join(problems.Err(), err)
+	}
+	if err := problems.Err(); err != nil {
+		return err
+	}
+
+	c, err := cluster.New(ctx, "cluster", &cluster.Args{
+		Settings: s, Account: found.account, Network: found.network, ControllerType: found.controller,
+	}, pulumi.Providers(found.provider))
+	if err != nil {
+		return err
+	}
+	k, err := karpenter.New(ctx, "karpenter", &karpenter.Args{Settings: s, Account: found.account, Cluster: c}, pulumi.Providers(found.provider))
+	if err != nil {
+		return err
+	}
+	slicing, err := gpu.New(ctx, "gpu", &gpu.Args{
+		Pool: found.pool, PluginVersion: s.DevicePluginVersion, Kubernetes: c.Kubernetes, Karpenter: k.Release,
+	})
+	if err != nil {
+		return err
+	}
+	pools, err := nodepools.New(ctx, "pools", &nodepools.Args{
+		Settings: s, Network: found.network, Cluster: c, Karpenter: k, Slicing: slicing,
+	})
+	if err != nil {
+		return err
+	}
+
+	// These names are a stable interface.
+	ctx.Export("clusterName", c.Name)
+	ctx.Export("region", pulumi.String(s.Region))
+	ctx.Export("kubeconfigCommand", pulumi.Sprintf("aws eks --region %s update-kubeconfig --name %s --alias %s", s.Region, c.Name, c.Name))
+	ctx.Export("kubeconfig", c.Kubeconfig)
+	ctx.Export("clusterEndpoint", c.Endpoint)
+	ctx.Export("nodeRoleName", k.NodeRole)
+	ctx.Export("interruptionQueue", k.Queue)
+	ctx.Export("gpuSlices", pulumi.Int(slicing.Pool.Sharing.Slices))
+	ctx.Export("nodePools", pools.Names)
+	return nil
+}

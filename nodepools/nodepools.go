@@ -1,0 +1,93 @@
+// Package nodepools tells Karpenter which nodes it may launch: the x86, arm64
+// and gpu NodePools, and the EC2NodeClasses that say what a node is made of.
+//
+// Down is the reverse of up, and designed: a NodePool is deleted in the
+// foreground and is gone only when its nodes are, an EC2NodeClass only after its
+// pools, Karpenter only after both. A drain is bounded by the pools'
+// terminationGracePeriod, without which one pod that must not be disrupted holds
+// it for ever, and the engine waits longer than that: the provider's own default
+// is shorter than a slow drain.
+package nodepools
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/cluster"
+	"eks-gpu-slicing/gpu"
+	"eks-gpu-slicing/internal/settings"
+	"eks-gpu-slicing/karpenter"
+	karpenterv1 "eks-gpu-slicing/manifests/karpenter/v1"
+	karpenteraws "eks-gpu-slicing/manifests/karpenteraws/v1"
+)
+
+const (
+	// terminationGrace is how long a node may drain before its pods are killed.
+	terminationGrace = 30 * time.Minute
+	// deleteTimeout is how long the engine waits for a pool or class to go: a
+	// drain, and instances that EC2 takes minutes to terminate.
+	deleteTimeout = terminationGrace + 15*time.Minute
+	// readyTimeout is how long Karpenter may take to call an object ready.
+	readyTimeout = 5 * time.Minute
+)
+
+// Args says what the pools are made of.
+type Args struct {
+	// Settings are the stack's.
+	Settings *settings.Settings
+	// Network is where nodes run.
+	Network *cluster.Network
+	// Cluster is what nodes join.
+	Cluster *cluster.Cluster
+	// Karpenter launches them.
+	Karpenter *karpenter.Karpenter
+	// Slicing must be in place before a GPU node is planned.
+	Slicing *gpu.Slicing
+}
+
+// NodePools are the stack's pools.
+type NodePools struct {
+	pulumi.ResourceState
+
+	// Names are the NodePools'.
+	Names pulumi.StringArrayOutput
+}
+
+// New makes the classes and the pools.
+func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*NodePools, error) {
+	n := &NodePools{}
+	if err := ctx.RegisterComponentResource("eks-gpu-slicing:nodepools:NodePools", name, n, opts...); err != nil {
+		return nil, err
+	}
+	common := []pulumi.ResourceOption{
+		pulumi.Parent(n), pulumi.Provider(args.Cluster.Kubernetes),
+		pulumi.Timeouts(&pulumi.CustomTimeouts{
+			Create: readyTimeout.String(), Update: readyTimeout.String(), Delete: deleteTimeout.String(),
+		}),
+		pulumi.DependsOn([]pulumi.Resource{args.Karpenter.Release}),
+	}
+	classes := map[string]pulumi.Resource{}
+	for _, c := range []class{cpuClass, gpuClass} {
+		made, err := karpenteraws.NewEC2NodeClass(ctx, name+"-class-"+c.name, classArgs(c, args), common...)
+		if err != nil {
+			return nil, fmt.Errorf("EC2NodeClass %s: %w", c.name, err)
+		}
+		classes[c.name] = made
+	}
+	var names pulumi.StringArray
+	for _, p := range append(cpuPools(args.Settings.CPULimit), gpuPool(args.Slicing.Pool, args.Settings.GPULimit)) {
+		after := []pulumi.Resource{classes[p.class.name]}
+		if p.name == args.Slicing.Pool.Name {
+			after = append(after, args.Slicing.Ready...)
+		}
+		made, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(common[:len(common):len(common)], pulumi.DependsOn(after))...)
+		if err != nil {
+			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
+		}
+		names = append(names, made.Metadata.Name().Elem())
+	}
+	n.Names = names.ToStringArrayOutput()
+	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"names": n.Names})
+}
