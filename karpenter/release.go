@@ -31,6 +31,8 @@ type ReleaseArgs struct {
 	SkipCRDs pulumi.BoolInput
 	// Timeout is how long to wait until the release's objects are ready, in seconds.
 	Timeout pulumi.IntInput
+	// Compat is set by NewRelease, to what the SDK's own constructor always sets.
+	Compat pulumi.StringInput
 }
 
 // releaseArgs is the shape the provider takes.
@@ -45,19 +47,14 @@ type releaseArgs struct {
 	Compat    *string        `pulumi:"compat"`
 }
 
-// releaseInputs adds what the SDK's constructor always sets.
-type releaseInputs struct {
-	ReleaseArgs
-	Compat pulumi.StringInput
-}
-
 // ElementType ties the inputs to the shape the provider takes.
-func (releaseInputs) ElementType() reflect.Type { return reflect.TypeFor[releaseArgs]() }
+func (ReleaseArgs) ElementType() reflect.Type { return reflect.TypeFor[releaseArgs]() }
 
 // NewRelease installs a chart. Its create fails when the release's objects are
 // not ready within the timeout.
 func NewRelease(ctx *pulumi.Context, name string, args *ReleaseArgs, opts ...pulumi.ResourceOption) (*Release, error) {
 	var r Release
-	inputs := &releaseInputs{ReleaseArgs: *args, Compat: pulumi.String("true")}
+	inputs := *args
+	inputs.Compat = pulumi.String("true")
 	return &r, ctx.RegisterResource("kubernetes:helm.sh/v3:Release", name, inputs, &r, opts...)
 }

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"eks-gpu-slicing/internal/settings"
+)
+
+// stackConfig is a stack file's config as the engine hands it to the program,
+// with the defaults of Pulumi.yaml and the changes given.
+func stackConfig(t *testing.T, stack string, changes map[string]string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("Pulumi." + stack + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Config map[string]any }
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := settings.ParseSchema(project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]string{}
+	for key, value := range schema.Defaults {
+		config["eks-gpu-slicing:"+key] = value
+	}
+	for key, value := range file.Config {
+		if s, ok := value.(string); ok {
+			config[key] = s
+			continue
+		}
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config[key] = string(encoded)
+	}
+	if stack == "prod" { // left for the user to set
+		config["eks-gpu-slicing:publicAccessCidrs"] = `["203.0.113.7/32"]`
+	}
+	maps.Copy(config, changes)
+	return config
+}
+
+const (
+	eksCluster  = "eks:index:Cluster::cluster"
+	nodeGroup   = "aws:eks/nodeGroup:NodeGroup::cluster-controllers"
+	coreDNS     = "aws:eks/addon:Addon::cluster-coredns"
+	cni         = "aws:eks/addon:Addon::cluster-vpc-cni"
+	kubeProxy   = "aws:eks/addon:Addon::cluster-kube-proxy"
+	agent       = "aws:eks/addon:Addon::cluster-eks-pod-identity-agent"
+	logGroup    = "aws:cloudwatch/logGroup:LogGroup::cluster-logs"
+	clusterRole = "aws:iam/rolePolicyAttachment:RolePolicyAttachment::cluster-role-0"
+	crdChart    = "kubernetes:helm.sh/v3:Release::karpenter-crd"
+	chart       = "kubernetes:helm.sh/v3:Release::karpenter"
+	cpuClass    = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass::pools-class-default"
+	gpuClass    = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass::pools-class-gpu"
+	x86Pool     = "kubernetes:karpenter.sh/v1:NodePool::pools-x86"
+	arm64Pool   = "kubernetes:karpenter.sh/v1:NodePool::pools-arm64"
+	gpuPool     = "kubernetes:karpenter.sh/v1:NodePool::pools-gpu"
+	overlay     = "kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-gpu-1-gpu"
+	plugin      = "kubernetes:apps/v1:DaemonSet::gpu-plugin"
+	pluginConf  = "kubernetes:core/v1:ConfigMap::gpu-plugin"
+	queue       = "aws:sqs/queue:Queue::karpenter-interruptions"
+	nodeEntry   = "aws:eks/accessEntry:AccessEntry::karpenter-node"
+	identity    = "aws:eks/podIdentityAssociation:PodIdentityAssociation::karpenter-controller"
+)
+
+// TestOrder holds the order of creation, whose reverse is the order of
+// destruction: each rule is a thing that must wait, for what, and why.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	r, err := plan(t, plainWorld(), stackConfig(t, "dev", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range []struct {
+		why   string
+		who   []string
+		needs []string
+	}{
+		{"the caller's access comes with the cluster", r.ofType("kubernetes:"), []string{eksCluster}},
+		{"EKS would make a log group that nobody deletes", []string{eksCluster}, []string{logGroup}},
+		{"EKS must still have its permissions when it deletes", []string{eksCluster}, []string{clusterRole}},
+		{"a CNI that goes first leaves network interfaces", []string{nodeGroup}, []string{cni, kubeProxy}},
+		{"CoreDNS and the charts need a node to run on", []string{coreDNS, crdChart, chart}, []string{nodeGroup}},
+		{"the controller watches its CRDs", []string{chart}, []string{crdChart}},
+		{"the controller needs its permissions and its queue while there are nodes", []string{chart},
+			append(append(r.ofType("aws:iam/rolePolicyAttachment:RolePolicyAttachment::karpenter"), r.ofType("aws:cloudwatch/event")...),
+				agent, identity, nodeEntry, queue, "aws:sqs/queuePolicy:QueuePolicy::karpenter-interruptions")},
+		{"classes need the controller that finalises them", []string{cpuClass, gpuClass}, []string{chart}},
+		{"pools need charts and their class", []string{x86Pool, arm64Pool}, []string{chart, crdChart, cpuClass}},
+		{"no GPU node may be planned before its slices are known", []string{gpuPool}, []string{chart, crdChart, gpuClass, overlay, plugin}},
+		{"Karpenter must know the new number first", []string{plugin}, []string{overlay, pluginConf}},
+	} {
+		if len(rule.who) == 0 || len(rule.needs) == 0 {
+			t.Errorf("%s: the rule is about nothing", rule.why)
+		}
+		for _, who := range rule.who {
+			if _, ok := r.resources[who]; !ok {
+				t.Errorf("%s: no %s in the plan", rule.why, who)
+			}
+			needs := r.needs(who)
+			for _, need := range rule.needs {
+				if _, ok := r.resources[need]; !ok {
+					t.Errorf("%s: no %s in the plan", rule.why, need)
+				}
+				if !needs[need] {
+					t.Errorf("%s: %s does not wait for %s", rule.why, who, need)
+				}
+			}
+		}
+	}
+	// And nothing else may lengthen the longest chain.
+	early := append(r.ofType("aws:iam/"), r.ofType("aws:cloudwatch/")...)
+	early = append(early, r.ofType("aws:sqs/")...)
+	for _, who := range early {
+		if r.needs(who)[eksCluster] {
+			t.Errorf("%s waits for the cluster", who)
+		}
+	}
+	for _, who := range []string{x86Pool, arm64Pool} {
+		if needs := r.needs(who); needs[plugin] || needs[overlay] {
+			t.Errorf("%s waits for the slicing of GPUs", who)
+		}
+	}
+}
+
+// TestProviders: every resource names the stack's own provider, the component
+// included, so that none lands elsewhere.
+func TestProviders(t *testing.T) {
+	t.Parallel()
+	r, err := plan(t, plainWorld(), stackConfig(t, "dev", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"aws": "::pulumi:providers:aws::aws::", "kubernetes": "$pulumi:providers:kubernetes::cluster::"}
+	for k, one := range r.resources {
+		pkg, _, _ := strings.Cut(one.typ, ":")
+		if marker := want[pkg]; marker != "" && one.name != eksChild && !strings.Contains(one.provider, marker) {
+			t.Errorf("%s has provider %q, want one with %q", k, one.provider, marker)
+		}
+	}
+}
+
+// TestQuantities: the number of slices is one number, wherever it shows.
+func TestQuantities(t *testing.T) {
+	t.Parallel()
+	for slices, want := range map[string]struct{ limit, capacity, replicas string }{
+		"4": {"64", "4", "replicas: 4"},
+		"7": {"112", "7", "replicas: 7"},
+		"1": {"16", "", ""},
+	} {
+		r, err := plan(t, plainWorld(), stackConfig(t, "dev", map[string]string{"eks-gpu-slicing:gpuSlices": slices}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := r.resources[gpuPool].inputs["spec"].ObjectValue()["limits"].ObjectValue()["nvidia.com/gpu"].StringValue()
+		if limit != want.limit {
+			t.Errorf("%s slices: limit %s, want %s", slices, limit, want.limit)
+		}
+		config := r.resources[pluginConf].inputs["data"].ObjectValue()["config.yaml"].StringValue()
+		if want.replicas == "" {
+			if strings.Contains(config, "sharing") || len(r.ofType("kubernetes:karpenter.sh/v1alpha1:")) > 0 {
+				t.Errorf("whole GPUs are shared: %s", config)
+			}
+			continue
+		}
+		capacity := r.resources[overlay].inputs["spec"].ObjectValue()["capacity"].ObjectValue()["nvidia.com/gpu"].StringValue()
+		if capacity != want.capacity || !strings.Contains(config, want.replicas) {
+			t.Errorf("%s slices: overlay %s, plugin %q", slices, capacity, config)
+		}
+	}
+}
+
+// TestProblems: what AWS's answers rule out, each with the command that mends
+// it, and nothing registered but the provider that asked.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		world  func(*world)
+		config map[string]string
+		want   []string
+	}{
+		"no default VPC": {func(w *world) { w.vpcs = nil }, nil,
+			[]string{"default VPC of us-west-1", "aws ec2 create-default-vpc --region us-west-1"}},
+		"one zone": {func(w *world) { delete(w.subnets, "subnet-placeholder2") }, nil,
+			[]string{"at least 2 zones", "create-default-subnet"}},
+		"a zone EKS refuses": {func(w *world) {
+			w.subnets["subnet-placeholder2"] = subnet{"b", "usw1-az2", true}
+			w.zoneIDs = append(w.zoneIDs, "usw1-az2")
+		}, nil,
+			[]string{"subnet-placeholder2 in b: a zone EKS refuses, usw1-az2"}},
+		"a Local Zone": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"lax", "usw2-lax1-az1", true} }, nil,
+			[]string{"subnet-placeholder2 in lax: a Local or Wavelength Zone"}},
+		"a private subnet": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"b", "az3", false} }, nil,
+			[]string{"assigns no public addresses"}},
+		"1.28 no longer offered": {func(w *world) { delete(w.versions, "1.28") }, nil,
+			[]string{"kubernetesVersion", "1.34, 1.35 in standard support", `pulumi config set kubernetesVersion "1.35"`}},
+		"unsupported is not offered": {func(w *world) { w.versions["1.28"] = "UNSUPPORTED" }, nil,
+			[]string{`pulumi config set kubernetesVersion "1.35"`}},
+		"AWS moved the cluster on": {func(w *world) { w.clusters["gpu-slicing"] = "1.29" }, nil,
+			[]string{"at least 1.29", `pulumi config set kubernetesVersion "1.29"`}},
+		"no g4dn": {func(w *world) { delete(w.offered, "g4dn.xlarge") }, nil,
+			[]string{`gpuInstanceTypes is "g4dn.xlarge"`, "describe-instance-type-offerings"}},
+		"no GPU": {nil, map[string]string{"gpuInstanceTypes": `["m7i.large"]`},
+			[]string{"gpuInstanceTypes[0]", "with an NVIDIA GPU", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"}},
+		"ARM GPU": {nil, map[string]string{"gpuInstanceTypes": `["g5g.xlarge"]`},
+			[]string{"gpuInstanceTypes[0]", "x86"}},
+		"more slices than pods": {nil, map[string]string{"gpuSlices": "26"},
+			[]string{"gpuSlices", "at most 25: a g4dn.xlarge holds 29 pods, 4 of them DaemonSets, and has 1 GPU", "pulumi config set gpuSlices 25"}},
+		"more slices than pods on eight GPUs": {nil, map[string]string{"gpuSlices": "48", "gpuInstanceTypes": `["g4dn.metal"]`}, nil},
+		"all at once": {func(w *world) { delete(w.versions, "1.28") }, map[string]string{"gpuSlices": "49", "gpuInstanceTypes": `["m7i.large"]`, "gpuSlice": "4"},
+			[]string{"4 problems", "gpuSlices", "kubernetesVersion", "gpuInstanceTypes[0]", "gpuSlice "}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, changes := plainWorld(), map[string]string{}
+			if c.world != nil {
+				c.world(w)
+			}
+			for key, value := range c.config {
+				changes["eks-gpu-slicing:"+key] = value
+			}
+			r, err := plan(t, w, stackConfig(t, "dev", changes))
+			if len(c.want) == 0 {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("was not refused")
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the message lacks %q:\n%v", part, err)
+				}
+			}
+			if made := len(r.resources) - 2; made > 0 { // the provider and the mocks' own cluster
+				t.Errorf("%d resources were registered all the same", made)
+			}
+		})
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	awseks "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Values that only AWS knows. `rehearse render` writes the same, so that the
+// goldens of both are one set; they pass the CRDs' patterns.
+const (
+	accountID     = "111122223333"
+	securityGroup = "sg-placeholder"
+)
+
+// world is the account as the mocks answer for it.
+type world struct {
+	vpcs     []string
+	subnets  map[string]subnet
+	zoneIDs  []string
+	versions map[string]string // Kubernetes version to support status
+	clusters map[string]string // name to version
+	offered  map[string]instanceType
+	spotRole bool
+}
+
+type subnet struct {
+	zone, zoneID string
+	public       bool
+}
+
+type instanceType struct {
+	arch                  string
+	gpus                  int
+	interfaces, addresses int
+}
+
+// plainWorld is an account in which both stacks can be built.
+func plainWorld() *world {
+	return &world{
+		vpcs: []string{"vpc-placeholder"},
+		subnets: map[string]subnet{
+			"subnet-placeholder1": {"a", "az1", true},
+			"subnet-placeholder2": {"b", "az3", true},
+		},
+		zoneIDs:  []string{"az1", "az2", "az3"},
+		versions: map[string]string{"1.28": "EXTENDED_SUPPORT", "1.34": "STANDARD_SUPPORT", "1.35": "STANDARD_SUPPORT"},
+		clusters: map[string]string{},
+		offered: map[string]instanceType{
+			"m7g.large":    {"arm64", 0, 3, 10},
+			"m7i.large":    {"x86_64", 0, 3, 10},
+			"g4dn.xlarge":  {"x86_64", 1, 3, 10},
+			"g4dn.2xlarge": {"x86_64", 1, 3, 10},
+			"g4dn.4xlarge": {"x86_64", 1, 3, 10},
+			"g4dn.metal":   {"x86_64", 8, 15, 50},
+			"g5g.xlarge":   {"arm64", 1, 4, 15},
+		},
+		spotRole: true,
+	}
+}
+
+// recorder keeps what the program registers; mocks are called concurrently.
+type recorder struct {
+	*world
+	mu        sync.Mutex
+	resources map[string]registered // by "type::name"
+	asked     []string              // invoke tokens
+}
+
+// registered is one resource as the program asked for it.
+type registered struct {
+	typ, name, provider string
+	inputs              resource.PropertyMap
+	// direct are the keys of the resources it depends on: those it names, those
+	// its inputs come from, its parent's none.
+	direct []string
+}
+
+func key(urn string) string {
+	u := resource.URN(urn)
+	return string(u.Type()) + "::" + u.Name()
+}
+
+// eksChild stands for the cluster that the component makes: the SDK looks up the
+// reference it returns, and panics when there is nothing to find.
+const eksChild = "child"
+
+func (r *recorder) NewResource(a pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	rpc := a.RegisterRPC
+	direct := slices.Clone(rpc.GetDependencies())
+	for _, d := range rpc.GetPropertyDependencies() {
+		direct = append(direct, d.GetUrns()...)
+	}
+	if provider, _, ok := strings.Cut(a.Provider, "::unknown"); ok || a.Provider != "" {
+		direct = append(direct, provider[:strings.LastIndex(provider, "::")])
+	}
+	one := registered{typ: a.TypeToken, name: a.Name, provider: a.Provider, inputs: a.Inputs}
+	for _, urn := range direct {
+		one.direct = append(one.direct, key(urn))
+	}
+	slices.Sort(one.direct)
+	one.direct = slices.Compact(one.direct)
+	r.mu.Lock()
+	r.resources[a.TypeToken+"::"+a.Name] = one
+	r.mu.Unlock()
+
+	out, text := a.Inputs.Copy(), resource.NewStringProperty
+	switch a.TypeToken {
+	case "aws:eks/cluster:Cluster":
+		out["endpoint"] = text("https://endpoint")
+		out["vpcConfig"] = resource.NewObjectProperty(resource.PropertyMap{"clusterSecurityGroupId": text(securityGroup)})
+	case "eks:index:Cluster":
+		urn := resource.NewURN("test", "eks-gpu-slicing", "", "aws:eks/cluster:Cluster", eksChild)
+		out["eksCluster"] = resource.MakeCustomResourceReference(urn, eksChild, "")
+		out["kubeconfigJson"] = text("{}")
+		return "", out, nil
+	case "aws:iam/role:Role", "aws:iam/policy:Policy", "aws:sqs/queue:Queue":
+		out["arn"] = text("arn:" + a.Name)
+		out["url"] = text("https://queue")
+	}
+	return a.Name + "-id", out, nil
+}
+
+func (r *recorder) Call(a pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	r.mu.Lock()
+	r.asked = append(r.asked, a.Token)
+	r.mu.Unlock()
+	answer, err := r.answer(a)
+	if err != nil {
+		return nil, err
+	}
+	return resource.NewPropertyMapFromMap(answer), nil
+}
+
+func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
+	switch _, name, _ := strings.Cut(a.Token, "/"); name {
+	case "getCallerIdentity:getCallerIdentity":
+		return map[string]any{"accountId": accountID}, nil
+	case "getPartition:getPartition":
+		return map[string]any{"partition": "aws", "dnsSuffix": "amazonaws.com"}, nil
+	case "getVpcs:getVpcs":
+		return map[string]any{"ids": anys(w.vpcs)}, nil
+	case "getAvailabilityZones:getAvailabilityZones":
+		return map[string]any{"zoneIds": anys(w.zoneIDs)}, nil
+	case "getSubnets:getSubnets":
+		return map[string]any{"ids": anys(slices.Sorted(maps.Keys(w.subnets)))}, nil
+	case "getSubnet:getSubnet":
+		id := a.Args["id"].StringValue()
+		s := w.subnets[id]
+		return map[string]any{"id": id, "availabilityZone": s.zone, "availabilityZoneId": s.zoneID, "mapPublicIpOnLaunch": s.public}, nil
+	case "getClusters:getClusters":
+		return map[string]any{"names": anys(slices.Sorted(maps.Keys(w.clusters)))}, nil
+	case "getCluster:getCluster":
+		return map[string]any{"version": w.clusters[a.Args["name"].StringValue()]}, nil
+	case "getClusterVersions:getClusterVersions":
+		var list []any
+		for v, status := range w.versions {
+			list = append(list, map[string]any{"clusterVersion": v, "versionStatus": status})
+		}
+		return map[string]any{"clusterVersions": list}, nil
+	case "getInstanceTypeOfferings:getInstanceTypeOfferings":
+		return map[string]any{"instanceTypes": anys(slices.Sorted(maps.Keys(w.offered)))}, nil
+	case "getInstanceType:getInstanceType":
+		name := a.Args["instanceType"].StringValue()
+		t := w.offered[name]
+		d := map[string]any{
+			"instanceType": name, "supportedArchitectures": []any{t.arch},
+			"maximumNetworkInterfaces": t.interfaces, "maximumIpv4AddressesPerInterface": t.addresses,
+		}
+		if t.gpus > 0 {
+			d["gpuses"] = []any{map[string]any{"count": t.gpus, "manufacturer": "NVIDIA", "memorySize": 16384}}
+		}
+		return d, nil
+	case "getRoles:getRoles":
+		if w.spotRole {
+			return map[string]any{"names": []any{"AWSServiceRoleForEC2Spot"}}, nil
+		}
+		return map[string]any{"names": []any{}}, nil
+	}
+	return nil, fmt.Errorf("no mock answers %s", a.Token)
+}
+
+func anys(list []string) []any {
+	out := make([]any, 0, len(list))
+	for _, s := range list {
+		out = append(out, s)
+	}
+	return out
+}
+
+// plan runs the program against a world and returns what it registered.
+func plan(t *testing.T, w *world, config map[string]string) (*recorder, error) {
+	t.Helper()
+	r := &recorder{world: w, resources: map[string]registered{}}
+	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+		child, err := awseks.NewCluster(ctx, eksChild, &awseks.ClusterArgs{
+			Name:    pulumi.String(config["eks-gpu-slicing:clusterName"]),
+			RoleArn: pulumi.String("arn:role"), VpcConfig: awseks.ClusterVpcConfigArgs{SubnetIds: pulumi.StringArray{}},
+		})
+		if err != nil {
+			return err
+		}
+		registered := make(chan struct{})
+		child.URN().ApplyT(func(pulumi.URN) error { close(registered); return nil })
+		<-registered
+		return run(ctx, config)
+	}, pulumi.WithMocks("eks-gpu-slicing", "test", r))
+	return r, err
+}
+
+// needs is all that a resource waits for, directly or not.
+func (r *recorder) needs(of string) map[string]bool {
+	all := map[string]bool{}
+	var visit func(string)
+	visit = func(k string) {
+		for _, d := range r.resources[k].direct {
+			if !all[d] {
+				all[d] = true
+				visit(d)
+			}
+		}
+	}
+	visit(of)
+	return all
+}
+
+// ofType lists the keys of the resources whose type has the prefix, sorted.
+func (r *recorder) ofType(prefix string) []string {
+	var keys []string
+	for k := range r.resources {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
