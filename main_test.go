@@ -66,7 +66,7 @@ const (
 	x86Pool     = "kubernetes:karpenter.sh/v1:NodePool::pools-x86"
 	arm64Pool   = "kubernetes:karpenter.sh/v1:NodePool::pools-arm64"
 	gpuPool     = "kubernetes:karpenter.sh/v1:NodePool::pools-gpu"
-	overlay     = "kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-gpu-1-gpu"
+	overlay     = "kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-gpu-1-per-node"
 	plugin      = "kubernetes:apps/v1:DaemonSet::gpu-plugin"
 	pluginConf  = "kubernetes:core/v1:ConfigMap::gpu-plugin"
 	queue       = "aws:sqs/queue:Queue::karpenter-interruptions"

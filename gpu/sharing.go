@@ -131,7 +131,7 @@ func (p *Pool) Overlays() []Overlay {
 	var overlays []Overlay
 	for _, n := range counts {
 		overlays = append(overlays, Overlay{
-			Name:     fmt.Sprintf("%s-%d-gpu", p.Name, n),
+			Name:     fmt.Sprintf("%s-%d-per-node", p.Name, n),
 			Types:    byCount[n],
 			Capacity: p.Sharing.Quantity(n),
 		})

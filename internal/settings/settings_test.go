@@ -1,0 +1,196 @@
+package settings
+
+import (
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func schema(t *testing.T) *Schema {
+	t.Helper()
+	text, err := os.ReadFile("../../Pulumi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ParseSchema(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// valid is a config without a problem; changes are over it, and a key of the
+// project's needs no namespace.
+func valid(changes map[string]string) map[string]string {
+	config := map[string]string{"aws:region": "us-west-1", "eks-gpu-slicing:publicAccessCidrs": `["203.0.113.0/24"]`}
+	for key, value := range changes {
+		if !strings.Contains(key, ":") {
+			key = "eks-gpu-slicing:" + key
+		}
+		config[key] = value
+	}
+	return config
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	got, problems := Load(schema(t), valid(nil))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	want := &Settings{
+		Region: "us-west-1", ClusterName: "gpu-slicing", Version: Version{1, 28}, AMIFamily: AMIFamilyAL2, AMIVersion: "latest",
+		PublicAccessCIDRs: []string{"203.0.113.0/24"},
+		GPUSlices:         4, GPUSharing: SharingTimeSlicing, GPUInstanceTypes: []string{"g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge"},
+		GPULimit: 16, CPULimit: 100,
+		ControllerInstanceType: "m7g.large", ControllerMin: 1, ControllerMax: 3, ControllerDesired: 2,
+		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4",
+		Tags: map[string]string{}, AWS: map[string]string{"region": "us-west-1"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+func TestDerived(t *testing.T) {
+	t.Parallel()
+	for version, family := range map[string]AMIFamily{"1.28": AMIFamilyAL2, "1.32": AMIFamilyAL2, "1.33": AMIFamilyAL2023, "1.35": AMIFamilyAL2023} {
+		s, problems := Load(schema(t), valid(map[string]string{"kubernetesVersion": version}))
+		if err := problems.Err(); err != nil || s.AMIFamily != family {
+			t.Errorf("Kubernetes %s: family %s, want %s (%v)", version, s.AMIFamily, family, err)
+		}
+	}
+	s, problems := Load(schema(t), valid(map[string]string{"gpuSharing": "none", "gpuSlices": "8"}))
+	if err := problems.Err(); err != nil || s.GPUSlices != 1 {
+		t.Errorf("sharing none: %d slices, want 1 (%v)", s.GPUSlices, err)
+	}
+}
+
+// TestRefused is the table of bad input: what each gets said.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		key, value string
+		want       string // part of what is allowed
+		mend       string
+	}{
+		{"gpuSlices", "0", "from 1 to 48", "pulumi config set gpuSlices 4"},
+		{"gpuSlices", "49", "from 1 to 48", "pulumi config set gpuSlices 4"},
+		{"gpuSlices", "-1", "from 1 to 48", "pulumi config set gpuSlices 4"},
+		{"gpuSlices", "3.5", "whole number", "pulumi config set gpuSlices 4"},
+		{"gpuSlices", "four", "whole number", "pulumi config set gpuSlices 4"},
+		{"gpuSharing", "mig", "time-slicing, none", "pulumi config set gpuSharing time-slicing"},
+		{"gpuLimit", "0", "from 1 to 10000", "pulumi config set gpuLimit 16"},
+		{"cpuLimit", "-4", "from 1 to 100000", "pulumi config set cpuLimit 100"},
+		{"gpuInstanceTypes", "[]", "at least one", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"},
+		{"gpuInstanceTypes", "g4dn.xlarge", "a list of strings", "pulumi config set --path 'gpuInstanceTypes[0]' VALUE"},
+		{"gpuInstanceTypes", `["T4"]`, "an EC2 instance type", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"},
+		{"gpuInstanceTypes", `["g4dn.xlarge","g4dn.xlarge"]`, "each type once", "pulumi config rm --path 'gpuInstanceTypes[1]'"},
+		{"controllerInstanceType", "large", "an EC2 instance type", "pulumi config set controllerInstanceType m7g.large"},
+		{"clusterName", "-gpu", "the first a letter or digit", "pulumi config set clusterName gpu-slicing"},
+		{"clusterName", "gpu.slicing", "letters, digits", "pulumi config set clusterName gpu-slicing"},
+		{"clusterName", "", "1 to 100", "pulumi config set clusterName gpu-slicing"},
+		{"clusterName", strings.Repeat("a", 101), "1 to 100", "pulumi config set clusterName gpu-slicing"},
+		{"kubernetesVersion", "1.3", "an unquoted 1.30 arrives as 1.3: quote it", `pulumi config set kubernetesVersion "1.30"`},
+		{"kubernetesVersion", "latest", "an EKS version", `pulumi config set kubernetesVersion "1.28"`},
+		{"kubernetesVersion", "v1.28", "an EKS version", `pulumi config set kubernetesVersion "1.28"`},
+		{"kubernetesVersion", "1.28.4", "an EKS version", `pulumi config set kubernetesVersion "1.28"`},
+		{"amiFamily", "bottlerocket", "auto, al2, al2023", "pulumi config set amiFamily auto"},
+		{"amiVersion", "20260714", "such as v20260714", "pulumi config set amiVersion latest"},
+		{"amiVersion", "v20261314", "such as v20260714", "pulumi config set amiVersion latest"},
+		{"publicAccessCidrs", "[]", "at least one CIDR", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
+		{"publicAccessCidrs", `["203.0.113.7"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
+		{"publicAccessCidrs", `["203.0.113.0/24","2001:db8::/32"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[1]' 203.0.113.7/32"},
+		{"publicAccessCidrs", `["203.0.113.7/24"]`, "203.0.113.0/24, or 203.0.113.7/32", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.0/24"},
+		{"karpenterVersion", "v1.14.1", "without a leading v", "pulumi config set karpenterVersion 1.14.1"},
+		{"devicePluginVersion", "latest", "a release such as 0.17.4", "pulumi config set devicePluginVersion 0.17.4"},
+		{"createSpotRole", "yes", "true or false", "pulumi config set createSpotRole false"},
+		{"tags", "team=ml", "a map of strings", "pulumi config set --path tags.team platform"},
+		{"tags", `{"aws:team":"ml"}`, "does not begin with aws:", `pulumi config rm --path 'tags["aws:team"]'`},
+		{"tags", `{"karpenter.sh/nodepool":"x"}`, "Karpenter and EKS do not set", `pulumi config rm --path 'tags["karpenter.sh/nodepool"]'`},
+		{"aws:region", "us-west", "such as us-west-1", "pulumi config set aws:region us-west-1"},
+		{"gpuSlice", "8", "Did you mean gpuSlices?", "pulumi config rm gpuSlice && pulumi config set gpuSlices '8'"},
+		{"colour", "green", "no such key. There are amiFamily", "pulumi config rm colour"},
+	}
+	for _, c := range cases {
+		t.Run(c.key+"="+c.value, func(t *testing.T) {
+			t.Parallel()
+			_, problems := Load(schema(t), valid(map[string]string{c.key: c.value}))
+			if len(problems) != 1 {
+				t.Fatalf("%d problems, want 1: %v", len(problems), problems.Err())
+			}
+			p := problems[0]
+			if key, _, _ := strings.Cut(p.Key, "["); !strings.HasPrefix(key, c.key) {
+				t.Errorf("the problem is about %s, want %s", p.Key, c.key)
+			}
+			if !strings.Contains(p.Want, c.want) {
+				t.Errorf("allowed is %q, want it to say %q", p.Want, c.want)
+			}
+			if p.Mend != c.mend {
+				t.Errorf("mended by %q, want %q", p.Mend, c.mend)
+			}
+		})
+	}
+}
+
+func TestRefusedTogether(t *testing.T) {
+	t.Parallel()
+	// Settings that are wrong only beside each other.
+	for name, c := range map[string]struct {
+		config map[string]string
+		want   []string
+	}{
+		"AL2 on 1.33":     {map[string]string{"kubernetesVersion": "1.33", "amiFamily": "al2"}, []string{"amiFamily"}},
+		"desired below":   {map[string]string{"controllerMin": "2", "controllerDesired": "1"}, []string{"controllerDesired"}},
+		"desired above":   {map[string]string{"controllerDesired": "4"}, []string{"controllerDesired"}},
+		"min above max":   {map[string]string{"controllerMin": "3", "controllerMax": "2", "controllerDesired": "3"}, []string{"controllerMin", "controllerDesired"}},
+		"several at once": {map[string]string{"gpuSlices": "0", "aws:region": "", "amiVersion": "x", "typo": "1"}, []string{"aws:region", "amiVersion", "gpuSlices", "typo"}},
+	} {
+		_, problems := Load(schema(t), valid(c.config))
+		var keys []string
+		for _, p := range problems {
+			keys = append(keys, p.Key)
+		}
+		if diff := cmp.Diff(c.want, keys); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		for _, p := range problems {
+			if !strings.Contains(problems.Error(), "mend: "+p.Mend) {
+				t.Errorf("%s: the report leaves out %q", name, p.Mend)
+			}
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	t.Parallel()
+	short := &Settings{ClusterName: "gpu"}
+	if got := short.Name("controllers", 63); got != "gpu-controllers" {
+		t.Errorf("short name: %s", got)
+	}
+	seen := map[string]bool{}
+	for _, cluster := range []string{strings.Repeat("a", 99) + "x", strings.Repeat("a", 99) + "y"} {
+		name := (&Settings{ClusterName: cluster}).Name("karpenter-node-ap-southeast-1", 64)
+		if len(name) != 64 || !strings.HasSuffix(name, "-karpenter-node-ap-southeast-1") {
+			t.Errorf("long name: %s, %d characters", name, len(name))
+		}
+		seen[name] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("two clusters share a name: %v", maps.Keys(seen))
+	}
+}
+
+func TestSchemaDescribesEverything(t *testing.T) {
+	t.Parallel()
+	if _, err := ParseSchema([]byte("config: [")); err == nil {
+		t.Error("broken YAML was read")
+	}
+	s := schema(t)
+	if s.Namespace != "eks-gpu-slicing" || len(s.Defaults) < 15 {
+		t.Errorf("read %q with %d keys", s.Namespace, len(s.Defaults))
+	}
+}
