@@ -102,8 +102,8 @@ type Cluster interface {
 	Normalize(o Object) Object
 
 	// Create applies an object and waits until it is ready. Kinds and
-	// namespaces that do not exist yet are waited for, for half a minute. The
-	// error is a *NotReady if the object was written.
+	// namespaces that do not exist yet are waited for, for a minute. The error
+	// is a *NotReady if the object was written.
 	Create(ctx context.Context, w Write) (Object, error)
 
 	// Update applies w to the object that live was the last known state of and
