@@ -43,8 +43,8 @@ func TestDiff(t *testing.T) {
 			want:    map[string]plugin.DiffKind{"vpc.subnets[2]": plugin.DiffAddReplace}, replace: []resource.PropertyKey{"vpc"},
 		},
 		"the order of a set": {
-			old:     props(map[string]any{"vpc": map[string]any{"subnets": []any{"b", "a"}}}),
-			updated: props(map[string]any{"vpc": map[string]any{"subnets": []any{"a", "b"}}}),
+			old:     props(map[string]any{"vpc": map[string]any{"subnets": []any{"b", "a", "c"}}}),
+			updated: props(map[string]any{"vpc": map[string]any{"subnets": []any{"c", "b", "a"}}}),
 		},
 		"an object that comes with the replacing key": {
 			old: props(map[string]any{}), updated: props(map[string]any{"access": map[string]any{"creator": true}}),
