@@ -63,12 +63,13 @@ func rendered(t *testing.T, r *recorder) map[string]string {
 			files["values-"+name("name")+".yaml"] = yamlText(t, in["values"])
 		case strings.HasPrefix(typ, "kubernetes:"):
 			metadata, ok := in["metadata"].(map[string]any)
-			if !ok || metadata["name"] == nil {
+			name, named := metadata["name"].(string)
+			if !ok || !named {
 				t.Errorf("%s has no fixed name", k)
 				continue
 			}
 			kind, _ := in["kind"].(string)
-			files[strings.ToLower(kind)+"-"+metadata["name"].(string)+".yaml"] = yamlText(t, in)
+			files[strings.ToLower(kind)+"-"+name+".yaml"] = yamlText(t, in)
 		}
 	}
 	return files

@@ -108,8 +108,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		ServiceRole:            role.Role,
 		InstanceRole:           nodeRole.Role,
 		AuthenticationMode:     &mode,
-		SkipDefaultNodeGroup:   pulumi.BoolRef(true),
-		UseDefaultVpcCni:       pulumi.BoolRef(true), // else it applies a manifest of its own with kubectl
+		SkipDefaultNodeGroup:   new(true),
+		UseDefaultVpcCni:       new(true), // else it applies a manifest of its own with kubectl
 		EndpointPrivateAccess:  pulumi.Bool(true),
 		EndpointPublicAccess:   pulumi.Bool(true),
 		PublicAccessCidrs:      pulumi.ToStringArray(s.PublicAccessCIDRs),
@@ -143,15 +143,5 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 
 // after returns value as an output that depends on the others' resources.
 func after(value pulumi.StringInput, others ...pulumi.StringInput) pulumi.StringOutput {
-	inputs := []any{value}
-	for _, other := range others {
-		inputs = append(inputs, other)
-	}
-	return pulumi.All(inputs...).ApplyT(func(all []any) (string, error) {
-		first, ok := all[0].(string)
-		if !ok {
-			return "", fmt.Errorf("after: %T is not a string", all[0])
-		}
-		return first, nil
-	}).(pulumi.StringOutput) //nolint:forcetypeassert // ApplyT on a func to string gives a StringOutput
+	return pulumi.StringArray(append([]pulumi.StringInput{value}, others...)).ToStringArrayOutput().Index(pulumi.Int(0))
 }

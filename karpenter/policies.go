@@ -2,6 +2,7 @@ package karpenter
 
 import (
 	"fmt"
+	"maps"
 
 	"eks-gpu-slicing/internal/account"
 	"eks-gpu-slicing/internal/iampolicy"
@@ -160,9 +161,7 @@ func profileStatements(p PolicyArgs) []iampolicy.Statement {
 	existing := p.profileTags(resourceTag)
 	// A profile that Karpenter made before it set this tag must stay taggable.
 	delete(existing[stringEquals], resourceTag+clusterTag)
-	for key, value := range existing[stringEquals] {
-		tagging[stringEquals][key] = value
-	}
+	maps.Copy(tagging[stringEquals], existing[stringEquals])
 	tagging[stringLike][resourceTag+nodeClassTag] = []string{anyValue}
 	return []iampolicy.Statement{
 		{

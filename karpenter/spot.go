@@ -20,7 +20,7 @@ func WarnSpotRole(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 	if s.CreateSpotRole {
 		return nil
 	}
-	roles, err := iam.GetRoles(ctx, &iam.GetRolesArgs{PathPrefix: pulumi.StringRef("/aws-service-role/" + spotService + "/")}, opts...)
+	roles, err := iam.GetRoles(ctx, &iam.GetRolesArgs{PathPrefix: new("/aws-service-role/" + spotService + "/")}, opts...)
 	if err != nil {
 		return fmt.Errorf("service-linked role for spot instances: %w", err)
 	}

@@ -11,6 +11,7 @@ package nodepools
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -82,7 +83,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		if p.name == args.Slicing.Pool.Name {
 			after = append(after, args.Slicing.Ready...)
 		}
-		made, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(common[:len(common):len(common)], pulumi.DependsOn(after))...)
+		made, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(slices.Clip(common), pulumi.DependsOn(after))...)
 		if err != nil {
 			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
 		}

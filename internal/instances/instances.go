@@ -37,7 +37,7 @@ func Lookup(ctx *pulumi.Context, key string, names, zones []string, opts ...pulu
 		return nil, nil // reported where they are missing
 	}
 	offerings, err := ec2.GetInstanceTypeOfferings(ctx, &ec2.GetInstanceTypeOfferingsArgs{
-		LocationType: pulumi.StringRef("availability-zone"),
+		LocationType: new("availability-zone"),
 		Filters: []ec2.GetInstanceTypeOfferingsFilter{
 			{Name: "instance-type", Values: names},
 			{Name: "location", Values: zones},

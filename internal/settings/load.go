@@ -43,11 +43,12 @@ func (l *loader) namespace(name string) map[string]string {
 	return out
 }
 
-func (l *loader) integer(key string, low, high int) int {
+// integer reads a whole number of at least 1.
+func (l *loader) integer(key string, high int) int {
 	text := l.text(key)
 	n, err := strconv.Atoi(text)
-	if err != nil || n < low || n > high {
-		l.reject(key, text, fmt.Sprintf("a whole number from %d to %d", low, high), Set(key, l.standard(key)))
+	if err != nil || n < 1 || n > high {
+		l.reject(key, text, fmt.Sprintf("a whole number from 1 to %d", high), Set(key, l.standard(key)))
 		return 0
 	}
 	return n
@@ -220,9 +221,9 @@ func (l *loader) versions() (Version, AMIFamily) {
 
 func (l *loader) controllers() (low, high, desired int) {
 	const most = 450 // nodes of one managed node group: EKS service quotas
-	low = l.integer("controllerMin", 1, most)
-	high = l.integer("controllerMax", 1, most)
-	desired = l.integer("controllerDesired", 1, most)
+	low = l.integer("controllerMin", most)
+	high = l.integer("controllerMax", most)
+	desired = l.integer("controllerDesired", most)
 	if low == 0 || high == 0 || desired == 0 {
 		return low, high, desired
 	}

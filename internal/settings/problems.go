@@ -30,8 +30,7 @@ func (p *Problems) Add(key, value, want, mend string) {
 // Collect adds the problems that err is made of and returns nil; any other error
 // it returns as it is.
 func (p *Problems) Collect(err error) error {
-	var more Problems
-	if errors.As(err, &more) {
+	if more, ok := errors.AsType[Problems](err); ok {
 		*p = append(*p, more...)
 		return nil
 	}

@@ -114,10 +114,10 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		PublicAccessCIDRs: l.cidrs(),
 
 		GPUSharing:       l.oneOf("gpuSharing", SharingTimeSlicing, SharingNone),
-		GPUSlices:        l.integer("gpuSlices", 1, MaxSlices),
+		GPUSlices:        l.integer("gpuSlices", MaxSlices),
 		GPUInstanceTypes: l.instanceTypes("gpuInstanceTypes"),
-		GPULimit:         l.integer("gpuLimit", 1, 10000),
-		CPULimit:         l.integer("cpuLimit", 1, 100000),
+		GPULimit:         l.integer("gpuLimit", 10000),
+		CPULimit:         l.integer("cpuLimit", 100000),
 
 		ControllerInstanceType: l.instanceType("controllerInstanceType"),
 
