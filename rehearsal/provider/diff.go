@@ -16,6 +16,8 @@ type Rules struct {
 	Replace []string
 	// Sets lists the paths of lists whose order means nothing.
 	Sets []string
+	// Ignore lists the paths whose change is no change (ignoreChanges).
+	Ignore []string
 	// DeleteBeforeReplace is for types whose replacement cannot exist beside
 	// the old one, as when both bear a fixed physical name.
 	DeleteBeforeReplace bool
@@ -30,7 +32,12 @@ func Diff(old, updated resource.PropertyMap, rules Rules) plugin.DiffResult {
 		sortSet(old, path)
 		sortSet(updated, path)
 	}
-	d := old.Diff(updated)
+	d := old.DiffWithOptions(updated, resource.IgnorePathFunc(func(path resource.PropertyPath) bool {
+		return slices.ContainsFunc(rules.Ignore, func(ignored string) bool {
+			p, err := resource.ParsePropertyPath(ignored)
+			return err == nil && p.Contains(path)
+		})
+	}))
 	if d == nil {
 		return plugin.DiffResult{Changes: plugin.DiffNone}
 	}

@@ -19,6 +19,7 @@ func TestDiff(t *testing.T) {
 	rules := provider.Rules{
 		Replace:             []string{"name", "vpc.subnets", "access.creator"},
 		Sets:                []string{"vpc.subnets"},
+		Ignore:              []string{"vpc.ignored"},
 		DeleteBeforeReplace: true,
 	}
 	tests := map[string]struct {
@@ -60,6 +61,11 @@ func TestDiff(t *testing.T) {
 		},
 		"a value that became secret": {
 			old: props(map[string]any{"n": "x"}), updated: resource.PropertyMap{"n": resource.MakeSecret(resource.NewStringProperty("x"))},
+		},
+		"what is ignored": {
+			old:     props(map[string]any{"vpc": map[string]any{"ignored": 1.0, "n": 1.0}}),
+			updated: props(map[string]any{"vpc": map[string]any{"ignored": 2.0, "n": 2.0}}),
+			want:    map[string]plugin.DiffKind{"vpc.n": plugin.DiffUpdate},
 		},
 		"null and absent": {
 			old: resource.PropertyMap{"n": resource.NewNullProperty()}, updated: resource.PropertyMap{},
