@@ -55,6 +55,8 @@ type Account struct {
 	sqs    sqsState
 	events eventsState
 	logs   logsState
+	// compute is what runs: instances and all that comes and goes with them.
+	compute computeState
 }
 
 // New makes an account as the world describes it, with its default VPC and
@@ -88,6 +90,9 @@ func New(o Options) (*Account, error) {
 	a.sqs.init()
 	a.events.init()
 	a.logs.init()
+	if err := a.compute.init(a); err != nil {
+		return nil, err
+	}
 	for _, service := range a.world.serviceRoles() {
 		if _, err := a.createServiceLinkedRole(service, ""); err != nil {
 			return nil, fmt.Errorf("world %s: %w", w.name, err)
@@ -133,6 +138,7 @@ func (a *Account) Leftovers() []Resource {
 	a.sqs.leftovers(add)
 	a.events.leftovers(add)
 	a.logs.leftovers(add)
+	a.compute.leftovers(add)
 	return all
 }
 

@@ -101,8 +101,8 @@ func hashID(prefix, name string) string {
 	return prefix + "-0" + hex.EncodeToString(sum[:])[:16]
 }
 
-// allImages are all there are, by name.
-func (a *Account) allImages() ([]Image, error) {
+// publishedImages are all there are, by name.
+func (a *Account) publishedImages() ([]Image, error) {
 	versions, err := a.DescribeClusterVersions(true)
 	if err != nil {
 		return nil, err
@@ -122,10 +122,7 @@ func (a *Account) allImages() ([]Image, error) {
 // DescribeImages lists images by name; owners "" or several: IDs, amazon or self. Filters:
 // image-id, name, architecture, state, owner-id, owner-alias, is-public, tag:KEY, tag-key.
 func (a *Account) DescribeImages(ids, owners []string, filters ...Filter) ([]Image, error) {
-	all, err := a.allImages()
-	if err != nil {
-		return nil, err
-	}
+	all := a.compute.images
 	var out []Image
 	for _, i := range all {
 		if len(ids) > 0 && !slices.Contains(ids, i.ID) || len(owners) > 0 && !slices.Contains(owners, i.OwnerID) && !slices.Contains(owners, "amazon") {

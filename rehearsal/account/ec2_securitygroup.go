@@ -231,7 +231,7 @@ func (a *Account) DeleteSecurityGroup(id string) error {
 	if g.Name == "default" {
 		return refuse("CannotDelete", "the specified group: \"%s\" name: \"default\" cannot be deleted by a user", id)
 	}
-	used := a.eks.usesSecurityGroup(id)
+	used := a.eks.usesSecurityGroup(id) || a.compute.usesGroup(id)
 	for _, other := range a.ec2.groups {
 		used = used || other.ID != id && slices.ContainsFunc(other.Rules, func(r SecurityGroupRule) bool { return r.GroupID == id })
 	}
@@ -269,6 +269,10 @@ func (a *Account) changeTags(ids []string, change func(Tags) Tags) error {
 			targets = append(targets, &a.ec2.subnets[id].Tags)
 		case a.ec2.vpcs[id] != nil:
 			targets = append(targets, &a.ec2.vpcs[id].Tags)
+		case a.compute.instances[id] != nil:
+			i := a.compute.instances[id]
+			targets = append(targets, &i.Tags)
+			a.touch(i)
 		default:
 			return refuse("InvalidID", "The ID '%s' is not valid", id)
 		}

@@ -248,7 +248,8 @@ func (a *Account) ListClusters() []string {
 
 // DeleteCluster deletes a cluster without node groups, and with it its add-ons,
 // access entries, Pod Identity associations and cluster security group. The log
-// group stays, and so does the security group while another one's rules name it.
+// group stays, and so does the security group while another one's rules name it or
+// an instance bears it.
 func (a *Account) DeleteCluster(name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -265,6 +266,9 @@ func (a *Account) DeleteCluster(name string) error {
 		if g.ID != own && slices.ContainsFunc(g.Rules, func(r SecurityGroupRule) bool { return r.GroupID == own }) {
 			return nil
 		}
+	}
+	if a.compute.usesGroup(own) {
+		return nil
 	}
 	delete(a.ec2.groups, own)
 	return nil

@@ -90,6 +90,7 @@ func (a *Account) CreateNodegroup(in Nodegroup) (Nodegroup, error) {
 	if _, there := c.entries[n.NodeRoleARN]; !there && c.AuthenticationMode != AuthConfigMap {
 		a.newAccessEntry(c, CreateAccessEntryInput{PrincipalARN: n.NodeRoleARN, Type: AccessEC2Linux})
 	}
+	a.fillNodegroup(&n)
 	return n.clone(), nil
 }
 
@@ -346,6 +347,7 @@ func (a *Account) UpdateNodegroupConfig(clusterName, name string, scaling Scalin
 	}
 	n.Scaling, n.Labels, n.Taints, n.Update = scaling, maps.Clone(labels), slices.Clone(taints), update
 	n.Modified = a.timestamp()
+	a.fillNodegroup(n)
 	return nil
 }
 
@@ -382,10 +384,11 @@ func (a *Account) UpdateNodegroupVersion(clusterName, name, version string, temp
 func (a *Account) DeleteNodegroup(clusterName, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, _, err := a.nodegroup(clusterName, name)
+	c, n, err := a.nodegroup(clusterName, name)
 	if err != nil {
 		return err
 	}
 	delete(c.nodegroups, name)
+	a.emptyNodegroup(n)
 	return nil
 }

@@ -248,7 +248,8 @@ func (a *Account) UntagRole(name string, keys []string) error {
 	return nil
 }
 
-// DeleteRole deletes a role that no policy is attached to.
+// DeleteRole deletes a role that no policy is attached to and no instance
+// profile hands out.
 func (a *Account) DeleteRole(name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -258,6 +259,9 @@ func (a *Account) DeleteRole(name string) error {
 	}
 	if len(r.attached) > 0 {
 		return refuse("DeleteConflict", "Cannot delete entity, must detach all policies first.")
+	}
+	if a.inProfile(r) {
+		return refuse("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 	}
 	delete(a.iam.roles, strings.ToLower(r.Name))
 	return nil

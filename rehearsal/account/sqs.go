@@ -208,5 +208,6 @@ func (a *Account) DeleteQueue(url string) error {
 		return err
 	}
 	delete(a.sqs.queues, url)
+	delete(a.compute.queued, url)
 	return nil
 }
