@@ -97,8 +97,8 @@ type Cluster interface {
 	Scope(ctx context.Context, kind Kind) (Scope, error)
 
 	// Normalize gives o the form its built-in type has in the API (quantities,
-	// base64 of stringData) and drops fields that type lacks. Custom resources
-	// and what cannot be decoded come back as they are.
+	// a Secret's stringData in base64), drops fields that type lacks and adds
+	// none. What cannot be decoded comes back as it is.
 	Normalize(o Object) Object
 
 	// Create applies an object and waits until it is ready. Kinds and

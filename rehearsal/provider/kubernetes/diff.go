@@ -2,9 +2,7 @@ package kubernetes
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 
 	"eks-gpu-slicing/rehearsal/provider"
@@ -95,7 +93,7 @@ func (p *Provider) Diff(ctx context.Context, r plugin.DiffRequest) (plugin.DiffR
 	oldInputs, live := parseCheckpoint(r.OldOutputs)
 	oldInputs = s.normalize(oldInputs, false)
 	news := s.normalize(toObject(r.NewInputs), r.NewInputs.ContainsUnknowns())
-	old := pruneObject(live, oldInputs)
+	old := Prune(live, oldInputs)
 
 	scope, err := s.scope(ctx, KindOf(news))
 	if err != nil {
@@ -120,41 +118,12 @@ func (p *Provider) Diff(ctx context.Context, r plugin.DiffRequest) (plugin.DiffR
 		setMeta(old, "name", nameOf(live))
 	}
 
-	res := provider.Diff(fromObject(old), fromObject(news), provider.Rules{Replace: s.settings.replacePaths(news)})
-	if res, err = ignoreChanges(res, r.IgnoreChanges); err != nil {
-		return plugin.DiffResult{}, err
-	}
+	res := provider.Diff(fromObject(old), fromObject(news), provider.Rules{
+		Replace: s.settings.replacePaths(news), Ignore: r.IgnoreChanges,
+	})
 	// With a name of the program's choice the old object is in the new one's
 	// way.
 	res.DeleteBeforeReplace = res.Replace() && named(news) && annotation(news, annotationAutonamed) != "true" &&
 		nameOf(news) == nameOf(live) && namespaceOf(news) == namespaceOf(live)
 	return res, nil
-}
-
-// ignoreChanges takes the differences below the ignored paths out of a diff.
-func ignoreChanges(d plugin.DiffResult, ignored []string) (plugin.DiffResult, error) {
-	if len(ignored) == 0 || d.Changes != plugin.DiffSome {
-		return d, nil
-	}
-	for _, ignore := range ignored {
-		ignorePath, err := resource.ParsePropertyPath(ignore)
-		if err != nil {
-			return plugin.DiffResult{}, fmt.Errorf("failed to parse ignore path: %w", err)
-		}
-		for path := range d.DetailedDiff {
-			if diffPath, err := resource.ParsePropertyPath(path); err == nil && ignorePath.Contains(diffPath) {
-				delete(d.DetailedDiff, path)
-			}
-		}
-	}
-	d.ChangedKeys, d.ReplaceKeys = nil, nil // the engine reads the detailed diff
-	if len(d.DetailedDiff) == 0 {
-		return plugin.DiffResult{Changes: plugin.DiffNone}, nil
-	}
-	for path, change := range d.DetailedDiff {
-		if change.Kind.IsReplace() {
-			d.ReplaceKeys = append(d.ReplaceKeys, resource.PropertyKey(path))
-		}
-	}
-	return d, nil
 }

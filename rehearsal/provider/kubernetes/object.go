@@ -109,9 +109,6 @@ func setAnnotation(o Object, key, value string) {
 	}
 }
 
-// prune keeps of live what inputs name, so that defaults and fields of other
-// owners are no difference (util.go, pruneMap and pruneSlice). Elements of a
-// list beyond those of inputs are dropped.
 func prune(live, inputs any) any {
 	switch in := inputs.(type) {
 	case Object:
@@ -140,7 +137,10 @@ func prune(live, inputs any) any {
 	return live
 }
 
-func pruneObject(live, inputs Object) Object {
+// Prune reduces live to what inputs name, in depth, so that defaults and
+// fields of other owners are no difference (util.go, pruneMap and pruneSlice).
+// Elements of a list beyond those of inputs are dropped.
+func Prune(live, inputs Object) Object {
 	out, _ := prune(live, inputs).(Object)
 	return out
 }

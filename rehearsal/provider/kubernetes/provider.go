@@ -143,7 +143,7 @@ func (s *session) serves(ctx context.Context, k Kind) bool {
 // built-in types, no read-only metadata (provider.go, normalizeInputs).
 func (s *session) normalize(o Object, unknowns bool) Object {
 	if !unknowns && s.cluster != nil && KindOf(o).builtin() {
-		o = pruneObject(s.cluster.Normalize(o), o)
+		o = s.cluster.Normalize(o)
 	}
 	dropReadOnlyMetadata(o)
 	return o

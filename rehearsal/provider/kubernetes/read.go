@@ -55,7 +55,7 @@ func (p *Provider) Read(ctx context.Context, r plugin.ReadRequest) (plugin.ReadR
 		return plugin.ReadResponse{}, fmt.Errorf("reading %s: %w", r.ID, err)
 	}
 
-	liveInputs := pruneObject(live, inputs)
+	liveInputs := Prune(live, inputs)
 	if imported {
 		liveInputs = importedInputs(live)
 	}

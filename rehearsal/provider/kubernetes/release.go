@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
@@ -16,8 +17,9 @@ import (
 	"eks-gpu-slicing/rehearsal/provider"
 )
 
-// defaultReleaseTimeout is in seconds (helm_release.go, defaultTimeoutSeconds).
-const defaultReleaseTimeout = 300
+// DefaultReleaseTimeout bounds the waits of a release that sets no timeout
+// (helm_release.go, defaultTimeoutSeconds).
+const DefaultReleaseTimeout = 300 * time.Second
 
 // Release is helm.sh/v3:Release. Its fields, set or not, are all part of the
 // checked inputs and of the state, as they are with the real provider
@@ -213,7 +215,7 @@ func (p *Provider) checkRelease(ctx context.Context, r plugin.CheckRequest) (plu
 		news["namespace"] = resource.NewStringProperty(s.settings.namespace)
 	}
 	if !provider.Bool(news, "skipAwait") && !provider.Has(news, "timeout") {
-		news["timeout"] = resource.NewNumberProperty(defaultReleaseTimeout)
+		news["timeout"] = resource.NewNumberProperty(DefaultReleaseTimeout.Seconds())
 	}
 	release, err := decodeRelease(news)
 	if err != nil {
@@ -273,7 +275,7 @@ func diffRelease(r plugin.DiffRequest) (plugin.DiffResult, error) {
 		delete(olds, deprecated)
 	}
 	named := merge(olds, toObject(news)) // what either side of the program has said
-	old := fromObject(pruneObject(state, named))
+	old := fromObject(Prune(state, named))
 	return provider.Diff(old, news, provider.Rules{Replace: []string{"name", "namespace"}}), nil
 }
 

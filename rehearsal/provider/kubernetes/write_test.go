@@ -20,10 +20,11 @@ import (
 // does.
 func initFailure(t *testing.T, err error) (reasons string, id string, state resource.PropertyMap) {
 	t.Helper()
-	if err == nil {
-		t.Fatal("no error, want an initialization error")
+	status, ok := rpcerror.FromError(err)
+	if err == nil || !ok {
+		t.Fatalf("error %v, want an initialization error", err)
 	}
-	for _, d := range rpcerror.Convert(err).Details() {
+	for _, d := range status.Details() {
 		if failed, ok := d.(*pulumirpc.ErrorResourceInitFailed); ok {
 			state, err := plugin.UnmarshalProperties(failed.Properties, plugin.MarshalOptions{KeepSecrets: true})
 			if err != nil {

@@ -1,0 +1,90 @@
+package live_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestDeleteWaitsAndSaysWhatHolds(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	maps := clientset(t).CoreV1().ConfigMaps(ns)
+	program := func(name, annotations string) string {
+		return "{apiVersion: v1, kind: ConfigMap, metadata: {name: " + name + ", namespace: " + ns + annotations + "}}"
+	}
+	p := start(t, nil, "{}")
+	owner := declare(t, p, "core/v1:ConfigMap").up(program("owner", ""))
+	blocks := true
+	_, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: "owned", Finalizers: []string{"example.com/termination"},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: "v1", Kind: "ConfigMap", Name: "owner", BlockOwnerDeletion: &blocks,
+			UID: types.UID(owner.state["metadata"].ObjectValue()["uid"].StringValue()),
+		}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := func() {
+		_, err := maps.Patch(context.Background(), "owned", types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`),
+			metav1.PatchOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+
+	err = owner.within(2 * time.Second).down()
+	for _, want := range []string{
+		"ConfigMap " + ns + "/owner is not gone after 2s: timed out waiting for the condition",
+		"finalizers might be preventing deletion (foregroundDeletion)",
+		"it owns objects that have to go first: ConfigMap " + ns + "/owned (finalizers example.com/termination)",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v\nlacks %q", err, want)
+		}
+	}
+	if there, err := owner.refresh(); !there || err != nil {
+		t.Errorf("the owner is there: %v, %v", there, err)
+	}
+	time.AfterFunc(300*time.Millisecond, release)
+	if err := owner.within(time.Minute).down(); err != nil {
+		t.Errorf("after its last dependent: %v", err)
+	}
+
+	// In the background the owner goes at once.
+	second := declare(t, p, "core/v1:ConfigMap").up(program("second",
+		", annotations: {pulumi.com/deletionPropagationPolicy: background, pulumi.com/timeoutSeconds: '20'}"))
+	if err := second.down(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSkipAwaitOnDelete(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	held := func(typ, kind, spec string) *deployment {
+		d := declare(t, start(t, nil, "{}"), typ).within(time.Second)
+		return d.up("{apiVersion: v1, kind: " + kind + ", metadata: {name: h, namespace: " + ns +
+			", finalizers: [example.com/f], annotations: {pulumi.com/skipAwait: 'true'}}" + spec + "}")
+	}
+	pod := held("core/v1:Pod", "Pod", ", spec: {nodeSelector: {none: such}, containers: [{name: c, image: i}]}")
+	if err := pod.down(); err != nil {
+		t.Errorf("a Pod's end is waited for: %v", err)
+	}
+	configMap := held("core/v1:ConfigMap", "ConfigMap", "")
+	if err := configMap.down(); err == nil || !strings.Contains(err.Error(), "example.com/f") {
+		t.Errorf("a ConfigMap's end is not waited for: %v", err)
+	}
+	for _, plural := range []string{"pods", "configmaps"} {
+		if _, err := client(t, "", "v1", plural, ns).Patch(t.Context(), "h", types.MergePatchType,
+			[]byte(`{"metadata": {"finalizers": null}}`), metav1.PatchOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+// Package live is the kubernetes stand-in's [kubernetes.Cluster] on a real API
+// server: objects through client-go's dynamic client and server-side apply,
+// releases through the Helm library.
+//
+// It waits as pulumi-kubernetes 4.28.0 does: for the kinds of awaiters, for
+// the conditions of the annotation pulumi.com/waitFor, and on delete until the
+// object is gone. Comments name the file there a rule is from.
+//
+// Gotchas:
+//
+//   - Custom resources, CustomResourceDefinitions and Namespaces are ready as
+//     soon as they are written, unless pulumi.com/waitFor says otherwise. What
+//     needs a definition that is not served yet is retried for a minute.
+//   - Field conflicts are errors: only pulumi.com/patchForce, a preview and
+//     fields last written by kubectl are forced.
+//   - JSONPath expressions of pulumi.com/waitFor are those of kubectl, which the
+//     real provider accepts too; what only RFC 9535 has is refused.
+//   - Connections leave the machine for nowhere: by default an address that is
+//     not loopback is refused, whatever the kubeconfig says.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"helm.sh/helm/v3/pkg/chart"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"eks-gpu-slicing/rehearsal/provider/kubernetes"
+)
+
+// Options are what a rehearsal brings.
+type Options struct {
+	// Charts finds the charts of releases.
+	Charts Charts
+	// Dial opens the connections to API servers. nil dials loopback addresses
+	// and refuses all others.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Charts gives the chart that a release names: name is a chart's name, a path
+// or an oci:// reference, repo its repository's URL or "", version an exact
+// one, a range or "" for the newest. The chart is the caller's to change.
+type Charts func(ctx context.Context, repo, name, version string) (*chart.Chart, error)
+
+// Connector returns what gives the stand-in its clusters.
+func Connector(o Options) kubernetes.Connect {
+	if o.Dial == nil {
+		o.Dial = dialLoopback
+	}
+	return func(ctx context.Context, kubeconfig string) (kubernetes.Cluster, error) {
+		return connect(ctx, kubeconfig, o)
+	}
+}
+
+type cluster struct {
+	charts  Charts
+	config  *rest.Config
+	dynamic dynamic.Interface
+	mapper  meta.ResettableRESTMapper
+}
+
+// connect makes the clients and has the API server list its APIs, which
+// proves that it answers and accepts the credentials (provider.go, Configure).
+func connect(ctx context.Context, kubeconfig string, o Options) (*cluster, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("unable to load Kubernetes client configuration from kubeconfig file: %w", err)
+	}
+	config.QPS = -1 // the API server is on this machine, and queues fairly itself
+	config.UserAgent = "pulumi-kubernetes/" + kubernetes.Version
+	config.WarningHandler = rest.NoWarnings{}
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy, as Transport.Proxy says it
+	config.Dial = o.Dial
+
+	disco, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("failed to initialize discovery client: %w", err)
+	}
+	if err := disco.RESTClient().Get().AbsPath("/apis").Do(ctx).Error(); err != nil {
+		return nil, fmt.Errorf("unable to load schema information from the API server: %w", err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("failed to initialize dynamic client: %w", err)
+	}
+	return &cluster{
+		charts: o.Charts, config: config, dynamic: client,
+		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco)),
+	}, nil
+}
+
+func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("refusing to reach %s: a rehearsal talks to this machine only, "+
+			"and the kubeconfig names an API server elsewhere", address)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, address)
+}
+
+// mapping finds how the API server serves a kind. Definitions may have come
+// since it was last asked, so an unknown kind is asked for again.
+func (c *cluster) mapping(k kubernetes.Kind) (*meta.RESTMapping, error) {
+	gk := schema.GroupKind{Group: k.Group, Kind: k.Kind}
+	m, err := c.mapper.RESTMapping(gk, k.Version)
+	if meta.IsNoMatchError(err) {
+		c.mapper.Reset()
+		m, err = c.mapper.RESTMapping(gk, k.Version)
+	}
+	return m, err
+}
+
+// client gives access to the objects of o's kind in its namespace.
+func (c *cluster) client(o kubernetes.Object) (dynamic.ResourceInterface, error) {
+	m, err := c.mapping(kubernetes.KindOf(o))
+	if err != nil {
+		return nil, err
+	}
+	if m.Scope.Name() != meta.RESTScopeNameNamespace {
+		return c.dynamic.Resource(m.Resource), nil
+	}
+	namespace := unstructuredOf(o).GetNamespace()
+	if namespace == "" {
+		namespace = "default"
+	}
+	return c.dynamic.Resource(m.Resource).Namespace(namespace), nil
+}
+
+// Scope implements kubernetes.Cluster.
+func (c *cluster) Scope(_ context.Context, k kubernetes.Kind) (kubernetes.Scope, error) {
+	m, err := c.mapping(k)
+	switch {
+	case meta.IsNoMatchError(err):
+		return kubernetes.ScopeUnknown, nil
+	case err != nil:
+		return kubernetes.ScopeUnknown, err
+	case m.Scope.Name() == meta.RESTScopeNameNamespace:
+		return kubernetes.ScopeNamespaced, nil
+	}
+	return kubernetes.ScopeCluster, nil
+}
+
+func unstructuredOf(o kubernetes.Object) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: o}
+}
+
+// classified is an error of client-go as the error of package kubernetes that
+// it amounts to, in client-go's words.
+type classified struct {
+	error
+	as error
+}
+
+func (e classified) Is(target error) bool { return target == e.as }
+func (e classified) Unwrap() error        { return e.error }
+
+func classify(err error) error {
+	var status apierrors.APIStatus
+	switch {
+	case err == nil:
+		return nil
+	case meta.IsNoMatchError(err):
+		return classified{err, kubernetes.ErrNoKind}
+	case apierrors.IsNotFound(err):
+		if errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces" {
+			return classified{err, kubernetes.ErrNoNamespace}
+		}
+		return classified{err, kubernetes.ErrNotFound}
+	case apierrors.IsForbidden(err):
+		return classified{err, kubernetes.ErrForbidden}
+	}
+	return err
+}
