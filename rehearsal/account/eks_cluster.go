@@ -205,7 +205,7 @@ func (a *Account) newClusterSecurityGroup(cluster, vpcID string) *securityGroup 
 func (s *eksState) writeLogs(a *Account) {
 	for name, c := range s.clusters {
 		if _, there := a.logs.groups[clusterLogGroup(name)]; !there && len(c.LogTypes) > 0 {
-			a.newLogGroup(clusterLogGroup(name), "STANDARD", "", nil)
+			a.newLogGroup(clusterLogGroup(name), "STANDARD", nil)
 		}
 	}
 }

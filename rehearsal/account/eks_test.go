@@ -366,7 +366,7 @@ func TestLogGroupComesBackWhileTheClusterLogs(t *testing.T) {
 	}
 	ok(t, a.UpdateClusterLogging("c", []string{"audit"}))
 	ok(t, a.PutRetentionPolicy(name, 30))
-	_, err := a.CreateLogGroup(name, "", "", nil)
+	_, err := a.CreateLogGroup(name, "", nil)
 	wantRefusal(t, err, "ResourceAlreadyExistsException", "The specified log group already exists")
 	ok(t, a.DeleteLogGroup(name))
 	g, err := a.DescribeLogGroup(name)

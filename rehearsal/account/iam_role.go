@@ -43,10 +43,9 @@ type Role struct {
 	ARN, Name, Path string
 	// ID is the unique ID, which a role made again under the same name does
 	// not share.
-	ID                  string
-	Description         string
-	AssumeRolePolicy    string
-	PermissionsBoundary string
+	ID               string
+	Description      string
+	AssumeRolePolicy string
 	// MaxSessionDuration is in seconds, 3600 to 43200.
 	MaxSessionDuration int
 	CreateDate         time.Time
@@ -71,9 +70,9 @@ func (r *role) linked() bool { return strings.HasPrefix(r.Path, "/aws-service-ro
 // CreateRoleInput says what a role is to be. Path "" is /, MaxSessionDuration
 // 0 is an hour.
 type CreateRoleInput struct {
-	Name, Path, Description, AssumeRolePolicy, PermissionsBoundary string
-	MaxSessionDuration                                             int
-	Tags                                                           Tags
+	Name, Path, Description, AssumeRolePolicy string
+	MaxSessionDuration                        int
+	Tags                                      Tags
 }
 
 // CreateRole makes a role.
@@ -111,15 +110,9 @@ func (a *Account) createRole(in CreateRoleInput) (Role, error) {
 	if err := in.Tags.check("InvalidInput"); err != nil {
 		return Role{}, err
 	}
-	if in.PermissionsBoundary != "" {
-		if err := a.attachable(in.PermissionsBoundary); err != nil {
-			return Role{}, err
-		}
-	}
 	r := &role{Role: Role{
 		ARN: roleARN(in.Path, in.Name), Name: in.Name, Path: in.Path, ID: a.nextUnique("AROA"), Description: in.Description,
-		AssumeRolePolicy: in.AssumeRolePolicy, PermissionsBoundary: in.PermissionsBoundary,
-		MaxSessionDuration: in.MaxSessionDuration, CreateDate: a.timestamp(), Tags: in.Tags.with(nil),
+		AssumeRolePolicy: in.AssumeRolePolicy, MaxSessionDuration: in.MaxSessionDuration, CreateDate: a.timestamp(), Tags: in.Tags.with(nil),
 	}}
 	var err error
 	if r.trust, err = checkTrust(r.ARN, in.AssumeRolePolicy); err != nil {

@@ -23,8 +23,7 @@ type LogGroup struct {
 	// ARN is without the trailing :* that DescribeLogGroups puts after it.
 	ARN string
 	// Class is STANDARD, INFREQUENT_ACCESS or DELIVERY.
-	Class    string
-	KMSKeyID string
+	Class string
 	// RetentionInDays is 0 for ever.
 	RetentionInDays int
 	Created         time.Time
@@ -37,8 +36,8 @@ func (g *LogGroup) clone() LogGroup {
 	return c
 }
 
-// retentionDays are the values PutRetentionPolicy takes (API reference).
-func retentionDays() []int {
+// RetentionDays are the values PutRetentionPolicy takes (API reference).
+func RetentionDays() []int {
 	return []int{
 		1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545,
 		731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -50,7 +49,7 @@ func clusterLogGroup(cluster string) string { return "/aws/eks/" + cluster + "/c
 
 // CreateLogGroup makes a log group. Where EKS, which makes the group of a
 // cluster's logs by itself, came first, the name is taken.
-func (a *Account) CreateLogGroup(name, class, kmsKeyID string, tags Tags) (LogGroup, error) {
+func (a *Account) CreateLogGroup(name, class string, tags Tags) (LogGroup, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(name) == 0 || len(name) > 512 || !regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`).MatchString(name) {
@@ -68,12 +67,12 @@ func (a *Account) CreateLogGroup(name, class, kmsKeyID string, tags Tags) (LogGr
 	if err := tags.check("InvalidParameterException"); err != nil {
 		return LogGroup{}, err
 	}
-	return a.newLogGroup(name, class, kmsKeyID, tags).clone(), nil
+	return a.newLogGroup(name, class, tags).clone(), nil
 }
 
-func (a *Account) newLogGroup(name, class, kmsKeyID string, tags Tags) *LogGroup {
+func (a *Account) newLogGroup(name, class string, tags Tags) *LogGroup {
 	g := &LogGroup{
-		Name: name, ARN: a.arn("logs", "log-group:"+name), Class: class, KMSKeyID: kmsKeyID,
+		Name: name, ARN: a.arn("logs", "log-group:"+name), Class: class,
 		Created: a.timestamp(), Tags: tags.with(nil),
 	}
 	a.logs.groups[name] = g
@@ -120,8 +119,8 @@ func (a *Account) PutRetentionPolicy(name string, days int) error {
 	if err != nil {
 		return err
 	}
-	if days != 0 && !slices.Contains(retentionDays(), days) {
-		return refuse("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", days, retentionDays())
+	if days != 0 && !slices.Contains(RetentionDays(), days) {
+		return refuse("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", days, RetentionDays())
 	}
 	g.RetentionInDays = days
 	return nil

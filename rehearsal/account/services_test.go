@@ -98,9 +98,9 @@ func TestSQSEventsLogsRefuse(t *testing.T) {
 		},
 		"a second log group of a name": {
 			func(t *testing.T, a *account.Account) error {
-				_, err := a.CreateLogGroup("/g", "", "", nil)
+				_, err := a.CreateLogGroup("/g", "", nil)
 				ok(t, err)
-				_, err = a.CreateLogGroup("/g", "", "", nil)
+				_, err = a.CreateLogGroup("/g", "", nil)
 				return err
 			},
 			"ResourceAlreadyExistsException", "The specified log group already exists",
@@ -135,7 +135,7 @@ func TestQueuePolicyMustBeOne(t *testing.T) {
 func TestRetentionMustBeOneOfTheList(t *testing.T) {
 	t.Parallel()
 	a := open(t, "us-west-2", "")
-	_, err := a.CreateLogGroup("/g", "", "", nil)
+	_, err := a.CreateLogGroup("/g", "", nil)
 	ok(t, err)
 	if err := a.PutRetentionPolicy("/g", 31); !account.IsCode(err, "InvalidParameterException") {
 		t.Errorf("31 days: %v", err)
@@ -172,7 +172,7 @@ func TestServicesRoundTrip(t *testing.T) {
 	ok(t, a.DeleteRule("default", "r"))
 	ok(t, a.DeleteQueue(queueURL))
 
-	g, err := a.CreateLogGroup("/g", "", "", account.Tags{"k": "v"})
+	g, err := a.CreateLogGroup("/g", "", account.Tags{"k": "v"})
 	must(t, g, err)
 	ok(t, a.PutRetentionPolicy("/g", 30))
 	if g, err = a.DescribeLogGroup("/g"); must(t, g, err).RetentionInDays != 30 || g.Class != "STANDARD" {
