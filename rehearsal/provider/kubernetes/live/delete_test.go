@@ -20,26 +20,29 @@ func TestDeleteWaitsAndSaysWhatHolds(t *testing.T) {
 	}
 	p := start(t, nil, "{}")
 	owner := declare(t, p, "core/v1:ConfigMap").up(program("owner", ""))
-	blocks := true
-	_, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Name: "owned", Finalizers: []string{"example.com/termination"},
-		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: "v1", Kind: "ConfigMap", Name: "owner", BlockOwnerDeletion: &blocks,
-			UID: types.UID(owner.state["metadata"].ObjectValue()["uid"].StringValue()),
-		}},
-	}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
+	owned := func(name string, owner *deployment) {
+		blocks := true
+		_, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Finalizers: []string{"example.com/termination"},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "v1", Kind: "ConfigMap", Name: nameOf(owner), BlockOwnerDeletion: &blocks,
+				UID: types.UID(owner.state["metadata"].ObjectValue()["uid"].StringValue()),
+			}},
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	release := func() {
-		_, err := maps.Patch(context.Background(), "owned", types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`),
+	release := func(name string) {
+		_, err := maps.Patch(context.Background(), name, types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`),
 			metav1.PatchOptions{})
 		if err != nil {
 			t.Error(err)
 		}
 	}
+	owned("owned", owner)
 
-	err = owner.within(2 * time.Second).down()
+	err := owner.within(2 * time.Second).down()
 	for _, want := range []string{
 		"ConfigMap " + ns + "/owner is not gone after 2s: timed out waiting for the condition",
 		"finalizers might be preventing deletion (foregroundDeletion)",
@@ -52,18 +55,22 @@ func TestDeleteWaitsAndSaysWhatHolds(t *testing.T) {
 	if there, err := owner.refresh(); !there || err != nil {
 		t.Errorf("the owner is there: %v, %v", there, err)
 	}
-	time.AfterFunc(300*time.Millisecond, release)
+	time.AfterFunc(300*time.Millisecond, func() { release("owned") })
 	if err := owner.within(time.Minute).down(); err != nil {
 		t.Errorf("after its last dependent: %v", err)
 	}
 
-	// In the background the owner goes at once.
+	// In the background the owner goes at once, whatever it owns.
 	second := declare(t, p, "core/v1:ConfigMap").up(program("second",
-		", annotations: {pulumi.com/deletionPropagationPolicy: background, pulumi.com/timeoutSeconds: '20'}"))
+		", annotations: {pulumi.com/deletionPropagationPolicy: background, pulumi.com/timeoutSeconds: '5'}"))
+	owned("kept", second)
 	if err := second.down(); err != nil {
 		t.Error(err)
 	}
+	release("kept")
 }
+
+func nameOf(d *deployment) string { return d.state["metadata"].ObjectValue()["name"].StringValue() }
 
 func TestSkipAwaitOnDelete(t *testing.T) {
 	t.Parallel()
