@@ -206,10 +206,10 @@ func (a *Account) UpdateAddon(clusterName, name, version, configurationValues, r
 	if err != nil {
 		return err
 	}
-	if version == "" {
+	// The version it has stays good, even if the cluster has outgrown it.
+	if version == "" || version == d.Version {
 		version = d.Version
-	}
-	if version, err = a.addonVersion(name, version, c.Version); err != nil {
+	} else if version, err = a.addonVersion(name, version, c.Version); err != nil {
 		return err
 	}
 	if err := checkConflicts(resolveConflicts); err != nil {

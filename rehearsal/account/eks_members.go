@@ -112,3 +112,24 @@ func (a *Account) emptyNodegroup(n *Nodegroup) {
 	}
 	delete(a.compute.health, n.ARN)
 }
+
+// Access is what lets a principal into a cluster.
+type Access struct {
+	Entry    AccessEntry
+	Policies []AccessPolicyAssociation
+}
+
+// AccessOf finds what lets a principal, by the ARN of its user or role, into a cluster. An entry
+// that was made for a role of the same name that has been deleted since lets nobody in.
+func (a *Account) AccessOf(clusterName, principalARN string) (Access, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, err := a.entry(clusterName, principalARN)
+	if err != nil {
+		return Access{}, err
+	}
+	if r := a.roleByARN(principalARN); r != nil && r.ID != e.PrincipalID {
+		return Access{}, refuse("AccessDenied", "the access entry was made for another role of that name, which has been deleted")
+	}
+	return Access{Entry: e.clone(), Policies: slices.Clone(e.policies)}, nil
+}

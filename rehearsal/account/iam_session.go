@@ -93,8 +93,12 @@ func (a *Account) AssumeRole(in AssumeRoleInput, allow func(trust *authz.Policy,
 		in.Duration = time.Hour
 	}
 	target := authz.Target{Type: "role", ARN: in.RoleARN, RequestTags: in.Tags}
+	// A role that is not there is answered as one that trusts nobody: STS does not tell which.
+	trust, err := authz.Parse(authz.Trust, in.RoleARN, []byte(`{"Statement":{"Effect":"Allow","Principal":{"Federated":"nobody"},"Action":"sts:AssumeRole"}}`))
+	if err != nil {
+		return Session{}, err
+	}
 	r := a.roleByARN(in.RoleARN)
-	var trust *authz.Policy
 	if r != nil {
 		trust, target.Tags = r.trust, r.Tags
 	}
@@ -102,12 +106,8 @@ func (a *Account) AssumeRole(in AssumeRoleInput, allow func(trust *authz.Policy,
 	if len(in.Tags) > 0 {
 		calls = append(calls, authz.Call{Action: "sts:TagSession", Targets: []authz.Target{target}})
 	}
-	// A role that is not there is answered as one that may not be assumed: STS tells neither.
-	if err := allow(trust, calls...); err != nil {
+	if err := allow(trust, calls...); err != nil || r == nil {
 		return Session{}, err
-	}
-	if r == nil {
-		return Session{}, refuse("AccessDenied", "Not authorized to perform sts:AssumeRole on %s", in.RoleARN)
 	}
 	if in.Duration < 15*time.Minute || in.Duration > time.Duration(r.MaxSessionDuration)*time.Second {
 		return Session{}, refuse("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
@@ -264,4 +264,22 @@ func podIdentityTrusted(r *role, tags Tags) bool {
 		}
 	}
 	return true
+}
+
+// NodeSession is a session of a node's role, as the metadata service hands it to an instance.
+// name is the role's.
+func (a *Account) NodeSession(name string) (Session, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, err := a.role(name)
+	if err != nil {
+		return Session{}, err
+	}
+	if !trusts(r.trust, "ec2.amazonaws.com") {
+		return Session{}, refuse("AccessDenied", "The trust policy of %s does not let ec2.amazonaws.com assume it", r.ARN)
+	}
+	return Session{
+		Principal: authz.Principal{ARN: a.sessionARN(r.Name, "node"), RoleARN: r.ARN, Account: ID},
+		UserID:    r.ID + ":node", Role: r.Name, SessionName: "node", Issued: a.timestamp(), PrincipalTags: r.Tags.with(nil),
+	}, nil
 }

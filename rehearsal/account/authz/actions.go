@@ -91,6 +91,7 @@ var actions = sync.OnceValue(func() map[string]action {
 
 		"eks:DescribeCluster":               {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"eks-auth:AssumeRoleForPodIdentity": {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
 		"ssm:GetParameter":                  {types: map[string]resourceType{"parameter": must("aws:ResourceTag/")}},
 		"sts:AssumeRole":                    {types: map[string]resourceType{"role": must(requestTags + " " + iamTags)}},
 		"sts:TagSession":                    {types: map[string]resourceType{"role": may(requestTags + " " + iamTags)}},
@@ -98,6 +99,7 @@ var actions = sync.OnceValue(func() map[string]action {
 		// Its types are load balancers; a cluster is told by arc-zonal-shift:ResourceIdentifier.
 		"arc-zonal-shift:GetManagedResource": {},
 		"eks:ListClusters":                   {},
+		"events:ListRules":                   {},
 		"iam:ListInstanceProfiles":           {},
 		"iam:ListRoles":                      {},
 		"pricing:GetProducts":                {},

@@ -1,0 +1,107 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"eks-gpu-slicing/rehearsal/account"
+)
+
+// CallCount is how often a principal made a call with one outcome.
+type CallCount struct {
+	// Principal is the caller's role or user ARN; "" for one who could not be told.
+	Principal string
+	// Service and Action name the call as it was signed, such as ec2 and CreateFleet.
+	Service, Action string
+	// Code is the error code it was answered with; "" for success.
+	Code  string
+	Count int
+}
+
+// DeniedCall is a call, or a part of one, that IAM did not allow.
+type DeniedCall struct {
+	Time time.Time
+	// Principal is the caller's ARN, session included.
+	Principal string
+	// Action and Resource are what was denied: for a call that touches several resources, the
+	// first.
+	Action, Resource string
+	// Message is what the caller was told, Reason what decided and how near it was.
+	Message, Reason string
+	// DryRun tells a question from a deed.
+	DryRun bool
+}
+
+// maxDenied bounds how many denied calls are kept; a controller that is denied retries for ever.
+const maxDenied = 1000
+
+type recorder struct {
+	mu     sync.Mutex
+	counts map[CallCount]int // with Count 0
+	denied []DeniedCall
+}
+
+func (r *recorder) add(c *call, err error) {
+	key := CallCount{Principal: cmp.Or(c.session.Principal.RoleARN, c.session.Principal.ARN), Service: c.service, Action: c.action}
+	if err != nil {
+		key.Code = c.apiError(err).code
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[CallCount]int{}
+	}
+	r.counts[key]++
+}
+
+func (r *recorder) deny(c *call, e *deniedError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.denied) >= maxDenied {
+		return
+	}
+	r.denied = append(r.denied, DeniedCall{
+		Time: c.now(), Principal: e.Request.Principal.String(), Action: e.Request.Action, Resource: e.Request.Resource,
+		Message: e.Message(), Reason: e.Reason(), DryRun: c.dryRun,
+	})
+}
+
+// Calls lists what was called, by principal, service, action and code.
+func (h *Handler) Calls() []CallCount {
+	h.record.mu.Lock()
+	defer h.record.mu.Unlock()
+	var out []CallCount
+	for k, n := range h.record.counts {
+		k.Count = n
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(x, y CallCount) int {
+		return cmp.Or(cmp.Compare(x.Principal, y.Principal), cmp.Compare(x.Service, y.Service), cmp.Compare(x.Action, y.Action), cmp.Compare(x.Code, y.Code))
+	})
+	return out
+}
+
+// Denied lists the calls that IAM did not allow, oldest first, 1,000 at most.
+func (h *Handler) Denied() []DeniedCall {
+	h.record.mu.Lock()
+	defer h.record.mu.Unlock()
+	return slices.Clone(h.record.denied)
+}
+
+// isDenied tells whether an error is IAM's, or another's in the account's terms.
+func isDenied(err error) (*deniedError, bool) {
+	var denied *deniedError
+	return denied, errors.As(err, &denied)
+}
+
+// fleetRefusal is a denial within a fleet, as EC2 reports it among the fleet's errors.
+func fleetRefusal(err error) error {
+	if denied, ok := isDenied(err); ok {
+		e := ec2Denied(denied)
+		return &account.Error{Code: e.code, Message: e.message, HTTPStatus: e.status}
+	}
+	return err
+}
