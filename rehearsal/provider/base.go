@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/blang/semver"
@@ -159,6 +160,6 @@ func InitFailed(id resource.ID, inputs, state resource.PropertyMap, reasons ...s
 		return fmt.Errorf("marshalling the state of %s: %w", id, err)
 	}
 	return rpcerror.WithDetails(
-		rpcerror.New(codes.Unknown, fmt.Sprintf("%s was created but did not become ready", id)),
+		rpcerror.New(codes.Unknown, fmt.Sprintf("%s exists, but is not as it should be: %s", id, strings.Join(reasons, "; "))),
 		&pulumirpc.ErrorResourceInitFailed{Id: string(id), Inputs: in, Properties: out, Reasons: reasons})
 }
