@@ -148,7 +148,7 @@ func (l *Launch) place(a *Account) error {
 	}
 	subnet, err := a.subnet(l.SubnetID)
 	if l.SubnetID == "" {
-		subnet, err = a.defaultSubnet(l.AvailabilityZone)
+		subnet, err = a.defaultSubnet(l.AvailabilityZone, l.Type.Name)
 	}
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (l *Launch) place(a *Account) error {
 		return refuse("InvalidParameterValue", "The availability zone '%s' does not match that of subnet '%s'", l.AvailabilityZone, subnet.ID)
 	}
 	l.AvailabilityZone = subnet.AvailabilityZone
-	if o, err := a.types.Offered(a.region, l.Type.Name); err != nil || !slices.ContainsFunc(o.Zones, func(z catalogue.Zone) bool { return z.Name == subnet.AvailabilityZone }) {
+	if !a.offeredIn(l.Type.Name, subnet.AvailabilityZone) {
 		return refuse("Unsupported", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s). Please retry your request by not specifying an Availability Zone or choosing another one.", l.Type.Name, subnet.AvailabilityZone)
 	}
 	if l.Spot && !slices.Contains(l.Type.UsageClasses, catalogue.UsageSpot) {
@@ -186,9 +186,17 @@ func (l *Launch) place(a *Account) error {
 	return nil
 }
 
-func (a *Account) defaultSubnet(zone string) (*Subnet, error) {
+func (a *Account) offeredIn(instanceType, zone string) bool {
+	o, err := a.types.Offered(a.region, instanceType)
+	return err == nil && slices.ContainsFunc(o.Zones, func(z catalogue.Zone) bool { return z.Name == zone })
+}
+
+// defaultSubnet is the default VPC's subnet in a zone; without one EC2 picks a zone that has the
+// type.
+func (a *Account) defaultSubnet(zone, instanceType string) (*Subnet, error) {
 	for _, id := range sortedKeys(a.ec2.subnets) {
-		if s := a.ec2.subnets[id]; s.DefaultForAZ && (zone == "" || s.AvailabilityZone == zone) {
+		s := a.ec2.subnets[id]
+		if s.DefaultForAZ && (zone == s.AvailabilityZone || zone == "" && a.offeredIn(instanceType, s.AvailabilityZone)) {
 			return s, nil
 		}
 	}
