@@ -10,7 +10,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+
+	standin "eks-gpu-slicing/rehearsal/provider/kubernetes"
 )
 
 // waiting is the program of a widget that waits for something.
@@ -49,7 +52,7 @@ func TestWaitFor(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			group := widgets(t, "Cluster")
+			group := widgets(t)
 			d := declare(t, start(t, nil, "{}"), group+"/v1:Widget")
 			limit := time.Minute
 			if tt.want != nil {
@@ -59,7 +62,7 @@ func TestWaitFor(t *testing.T) {
 			go func() {
 				defer close(written)
 				if tt.status != "" {
-					setStatus(t, client(t, group, "v1", "widgets", ""), "w", tt.status)
+					setStatus(t, client(t, group, "widgets", ""), "w", tt.status)
 				}
 			}()
 			defer func() { <-written }()
@@ -83,7 +86,7 @@ func TestWaitFor(t *testing.T) {
 
 func TestWaitForIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	t.Parallel()
-	group := widgets(t, "Cluster")
+	group := widgets(t)
 	p := start(t, nil, "{}")
 	for waitFor, want := range map[string]string{
 		"Ready":                           `expected a "jsonpath=" or "condition=" prefix, got "Ready"`,
@@ -99,14 +102,14 @@ func TestWaitForIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", waitFor, err, want)
 		}
 	}
-	if _, err := client(t, group, "v1", "widgets", "").Get(t.Context(), "w", metav1.GetOptions{}); err == nil {
+	if _, err := client(t, group, "widgets", "").Get(t.Context(), "w", metav1.GetOptions{}); err == nil {
 		t.Error("the widget was made")
 	}
 }
 
 func TestSkipAwaitAndTimeoutSeconds(t *testing.T) {
 	t.Parallel()
-	group := widgets(t, "Cluster")
+	group := widgets(t)
 	p := start(t, nil, "{}")
 	declare(t, p, group+"/v1:Widget").up(waiting(group, "condition=Ready", ", pulumi.com/skipAwait: 'true'"))
 	began := time.Now()
@@ -118,20 +121,45 @@ func TestSkipAwaitAndTimeoutSeconds(t *testing.T) {
 	// A resource that failed is tried again by an update.
 	d := declare(t, p, group+"/v1:Widget").within(time.Second)
 	wantInitFailure(t, d.tryUp(waiting(group, "condition=Ready", "")), "timed out")
-	setStatus(t, client(t, group, "v1", "widgets", ""), "w", "{conditions: [{type: Ready, status: 'True'}]}")
+	setStatus(t, client(t, group, "widgets", ""), "w", "{conditions: [{type: Ready, status: 'True'}]}")
 	d.up(waiting(group, "condition=Ready", ""))
 }
 
 func TestCancelEndsAWait(t *testing.T) {
 	t.Parallel()
-	group := widgets(t, "Cluster")
-	p := start(t, nil, "{}")
-	time.AfterFunc(500*time.Millisecond, func() { _ = p.SignalCancellation(context.Background()) })
-	began := time.Now()
-	wantInitFailure(t, declare(t, p, group+"/v1:Widget").tryUp(waiting(group, "condition=Ready", "")),
-		"cancelled while waiting: the engine cancelled the operation")
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v", took)
+	group, ns := widgets(t), namespace(t)
+	hold := "{apiVersion: v1, kind: ConfigMap, metadata: {name: h, namespace: " + ns + ", finalizers: [example.com/f]}}"
+	held := declare(t, start(t, nil, "{}"), "core/v1:ConfigMap").up(hold)
+
+	const canceled = "cancelled while waiting: the engine cancelled the operation"
+	for name, wait := range map[string]func(t *testing.T, p *standin.Provider){
+		"create": func(t *testing.T, p *standin.Provider) {
+			wantInitFailure(t, declare(t, p, group+"/v1:Widget").tryUp(waiting(group, "condition=Ready", "")), canceled)
+		},
+		"delete": func(t *testing.T, p *standin.Provider) {
+			d := *held
+			d.t, d.p = t, p
+			if err := d.down(); err == nil || !strings.Contains(err.Error(), "is not gone: "+canceled) {
+				t.Errorf("error %v", err)
+			}
+		},
+		"install": func(t *testing.T, p *standin.Provider) {
+			wantInitFailure(t, declare(t, p, "helm.sh/v3:Release").tryUp(program(ns, ", values: {replicas: 1}")), "context canceled")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, charts("unused.example.com"), "{}")
+			time.AfterFunc(500*time.Millisecond, func() { _ = p.SignalCancellation(context.Background()) })
+			began := time.Now()
+			wait(t, p)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+	if _, err := client(t, "", "configmaps", ns).Patch(t.Context(), "h", types.MergePatchType,
+		[]byte(`{"metadata": {"finalizers": null}}`), metav1.PatchOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -206,7 +234,7 @@ func TestPodAndJob(t *testing.T) {
 		"spec: {nodeSelector: {none: such}, containers: [{name: c, image: i}]}}"
 	d := declare(t, start(t, nil, "{}"), "core/v1:Pod").within(time.Second)
 	wantInitFailure(t, d.tryUp(pod), "timed out")
-	pods := client(t, "", "v1", "pods", ns)
+	pods := client(t, "", "pods", ns)
 	setStatus(t, pods, "p", "{conditions: [{type: PodScheduled, status: 'True'}, {type: Initialized, status: 'True'}, "+
 		"{type: Ready, status: 'False', message: 'containers with unready status: [c]'}], "+
 		"containerStatuses: [{name: c, image: i, imageID: '', ready: false, restartCount: 1, "+

@@ -127,7 +127,7 @@ func (c *cluster) dependents(ctx context.Context, o *unstructured.Unstructured) 
 	if err != nil {
 		return nil
 	}
-	lists, _ := disco.ServerPreferredResources() //nolint:errcheck // it gives what it could discover beside its error
+	lists, _ := disco.ServerPreferredResources() // it gives what it could discover beside its error
 	var out []string
 	for _, l := range discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list", "delete"}}, lists) {
 		gv, err := schema.ParseGroupVersion(l.GroupVersion)

@@ -82,7 +82,7 @@ func list(conditions []statusCondition) string {
 }
 
 func conditionsOf(o *unstructured.Unstructured) []statusCondition {
-	raw, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions") //nolint:errcheck // another shape means none
+	raw, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions") // another shape means none
 	var out []statusCondition
 	for _, r := range raw {
 		m, ok := r.(map[string]any)
@@ -181,7 +181,7 @@ func findJSONPath(path string, o *unstructured.Unstructured) (any, error) {
 			}
 		}
 	}
-	return nil, nil //nolint:nilnil // nothing there is an answer
+	return nil, nil // nothing there is an answer
 }
 
 var errDeleted = errors.New("it was deleted meanwhile")

@@ -50,7 +50,7 @@ func TestUnreachable(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := live.Connector(live.Options{})(t.Context(), tt.kubeconfig)
+			_, err := live.Connector(nil)(t.Context(), tt.kubeconfig)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}

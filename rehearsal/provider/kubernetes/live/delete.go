@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,8 +56,12 @@ func (c *cluster) Delete(ctx context.Context, inputs, last kubernetes.Object, li
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s is not gone after %s: %w%s",
-		describe(object.GetKind(), object.GetNamespace(), object.GetName(), nil), limit, c.waitError(waiting, err),
+	after := ""
+	if errors.Is(waiting.Err(), context.DeadlineExceeded) {
+		after = " after " + limit.String()
+	}
+	return fmt.Errorf("%s is not gone%s: %w%s",
+		describe(object.GetKind(), object.GetNamespace(), object.GetName(), nil), after, c.waitError(waiting, err),
 		c.holding(ctx, object))
 }
 
@@ -69,6 +74,9 @@ func (c *cluster) holding(ctx context.Context, o *unstructured.Unstructured) str
 	if slices.Contains(o.GetFinalizers(), metav1.FinalizerDeleteDependents) {
 		if d := c.dependents(ctx, o); len(d) > 0 {
 			out = append(out, "it owns objects that have to go first: "+strings.Join(d, ", "))
+		} else {
+			out = append(out, "it owns nothing that is left, so the garbage collector has yet to come to it "+
+				"(it learns of new kinds every half minute)")
 		}
 	}
 	for _, condition := range conditionsOf(o) {

@@ -89,7 +89,7 @@ func TestSkipAwaitOnDelete(t *testing.T) {
 		t.Errorf("a ConfigMap's end is not waited for: %v", err)
 	}
 	for _, plural := range []string{"pods", "configmaps"} {
-		if _, err := client(t, "", "v1", plural, ns).Patch(t.Context(), "h", types.MergePatchType,
+		if _, err := client(t, "", plural, ns).Patch(t.Context(), "h", types.MergePatchType,
 			[]byte(`{"metadata": {"finalizers": null}}`), metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}

@@ -33,7 +33,7 @@ type helm struct {
 
 // helm prepares an operation on a release of a namespace. Its clients discover
 // the API server's kinds anew, since an earlier release may have brought some.
-func (c *cluster) helm(namespace string) (*helm, error) {
+func (c *cluster) helm(ctx context.Context, namespace string) (*helm, error) {
 	h := &helm{Configuration: &action.Configuration{}}
 	// "secret" is where Helm keeps releases by default (provider.go, helmDriver).
 	if err := h.Init(&getter{config: c.config, namespace: namespace}, namespace, "secret", h.log); err != nil {
@@ -43,7 +43,7 @@ func (c *cluster) helm(namespace string) (*helm, error) {
 	if !ok {
 		return nil, fmt.Errorf("setting up Helm: its client is a %T", h.KubeClient)
 	}
-	h.client = &releaseClient{Client: client}
+	h.client = &releaseClient{Client: client, ctx: ctx}
 	h.KubeClient = h.client
 	return h, nil
 }
@@ -85,7 +85,7 @@ func (c *cluster) ChartVersion(ctx context.Context, r kubernetes.Release) (strin
 
 // Install implements kubernetes.Cluster (helm_release.go, helmCreate).
 func (c *cluster) Install(ctx context.Context, r kubernetes.Release) (kubernetes.Deployed, error) {
-	h, err := c.helm(r.Namespace)
+	h, err := c.helm(ctx, r.Namespace)
 	if err != nil {
 		return kubernetes.Deployed{}, err
 	}
@@ -123,7 +123,7 @@ func (c *cluster) Install(ctx context.Context, r kubernetes.Release) (kubernetes
 
 // Upgrade implements kubernetes.Cluster (helm_release.go, helmUpdate).
 func (c *cluster) Upgrade(ctx context.Context, r kubernetes.Release) (kubernetes.Deployed, error) {
-	h, err := c.helm(r.Namespace)
+	h, err := c.helm(ctx, r.Namespace)
 	if err != nil {
 		return kubernetes.Deployed{}, err
 	}
@@ -181,8 +181,8 @@ func (c *cluster) failed(
 }
 
 // Deployed implements kubernetes.Cluster.
-func (c *cluster) Deployed(_ context.Context, namespace, name string) (kubernetes.Deployed, error) {
-	h, err := c.helm(namespace)
+func (c *cluster) Deployed(ctx context.Context, namespace, name string) (kubernetes.Deployed, error) {
+	h, err := c.helm(ctx, namespace)
 	if err != nil {
 		return kubernetes.Deployed{}, err
 	}
@@ -201,8 +201,8 @@ func (h *helm) newest(name string) (*release.Release, error) {
 }
 
 // Uninstall implements kubernetes.Cluster (helm_release.go, Delete).
-func (c *cluster) Uninstall(_ context.Context, r kubernetes.Release) (string, error) {
-	h, err := c.helm(r.Namespace)
+func (c *cluster) Uninstall(ctx context.Context, r kubernetes.Release) (string, error) {
+	h, err := c.helm(ctx, r.Namespace)
 	if err != nil {
 		return "", err
 	}
@@ -270,6 +270,7 @@ func deployed(rel *release.Release) (kubernetes.Deployed, error) {
 // error, which in Helm's own words would be "context deadline exceeded".
 type releaseClient struct {
 	*kube.Client
+	ctx context.Context // the operation's; Helm's interface passes none
 
 	mu   sync.Mutex
 	last []unreadyObject

@@ -31,7 +31,7 @@ func charts(group string) live.Charts {
 		return &chart.Chart{
 			Metadata: &chart.Metadata{APIVersion: "v2", Name: "demo", Version: version, AppVersion: "app-" + version},
 			Values:   map[string]any{"color": "red", "replicas": 0, "broken": false},
-			Files:    []*chart.File{{Name: "crds/widgets.yaml", Data: []byte(definition(group, "Cluster"))}},
+			Files:    []*chart.File{{Name: "crds/widgets.yaml", Data: []byte(definition(group))}},
 			Templates: []*chart.File{
 				{Name: "templates/config.yaml", Data: []byte(`
 apiVersion: v1
@@ -198,7 +198,7 @@ func TestReleaseDefinitionsAndNamespace(t *testing.T) {
 	t.Parallel()
 	group, ns := rand.String(8)+".example.com", "made-"+rand.String(8)
 	p := start(t, charts(group), "{}")
-	crds := client(t, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
+	crds := client(t, "apiextensions.k8s.io", "customresourcedefinitions", "")
 
 	d := declare(t, p, "helm.sh/v3:Release")
 	d.up(program(ns, ", createNamespace: true"))
@@ -247,7 +247,7 @@ func TestUninstallSaysWhatIsStillThere(t *testing.T) {
 
 func TestChartsThatAreNotThere(t *testing.T) {
 	t.Parallel()
-	c, err := live.Connector(live.Options{Charts: charts("x")})(t.Context(), kubeconfig)
+	c, err := live.Connector(charts("x"))(t.Context(), kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (c *releaseClient) wait(resources kube.ResourceList, timeout time.Duration,
 			unready = append(unready, unreadyObject{object: r.Object, why: why})
 		}
 		if ctx.Err() != nil {
-			return false, nil // this look was cut short; the one before counts
+			return false, nil //nolint:nilerr // this look was cut short; the one before counts
 		}
 		c.mu.Lock()
 		c.last = unready
@@ -104,7 +104,7 @@ func (c *releaseClient) WaitForDelete(resources kube.ResourceList, timeout time.
 }
 
 func (c *releaseClient) poll(timeout time.Duration, look wait.ConditionWithContextFunc) error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	return wait.PollUntilContextCancel(ctx, pollInterval, true, look)
 }
@@ -132,8 +132,10 @@ type getter struct {
 	namespace string
 }
 
+// ToRESTConfig implements genericclioptions.RESTClientGetter.
 func (g *getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
 
+// ToDiscoveryClient implements genericclioptions.RESTClientGetter.
 func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
 	d, err := discovery.NewDiscoveryClientForConfig(g.config)
 	if err != nil {
@@ -142,6 +144,7 @@ func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error)
 	return memory.NewMemCacheClient(d), nil
 }
 
+// ToRESTMapper implements genericclioptions.RESTClientGetter.
 func (g *getter) ToRESTMapper() (meta.RESTMapper, error) {
 	d, err := g.ToDiscoveryClient()
 	if err != nil {
@@ -150,6 +153,7 @@ func (g *getter) ToRESTMapper() (meta.RESTMapper, error) {
 	return restmapper.NewShortcutExpander(restmapper.NewDeferredDiscoveryRESTMapper(d), d, nil), nil
 }
 
+// ToRawKubeConfigLoader implements genericclioptions.RESTClientGetter.
 func (g *getter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	return clientcmd.NewDefaultClientConfig(*clientcmdapi.NewConfig(), &clientcmd.ConfigOverrides{
 		Context: clientcmdapi.Context{Namespace: g.namespace},

@@ -15,8 +15,11 @@
 //     fields last written by kubectl are forced.
 //   - JSONPath expressions of pulumi.com/waitFor are those of kubectl, which the
 //     real provider accepts too; what only RFC 9535 has is refused.
-//   - Connections leave the machine for nowhere: by default an address that is
-//     not loopback is refused, whatever the kubeconfig says.
+//   - A foreground deletion ends only when the garbage collector has looked at
+//     the object, and it learns of a new kind within half a minute: the delete of
+//     a custom resource younger than that takes as long.
+//   - An API server whose address is not loopback is refused, whatever the
+//     kubeconfig says.
 package live
 
 import (
@@ -42,27 +45,16 @@ import (
 	"eks-gpu-slicing/rehearsal/provider/kubernetes"
 )
 
-// Options are what a rehearsal brings.
-type Options struct {
-	// Charts finds the charts of releases.
-	Charts Charts
-	// Dial opens the connections to API servers. nil dials loopback addresses
-	// and refuses all others.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
 // Charts gives the chart that a release names: name is a chart's name, a path
 // or an oci:// reference, repo its repository's URL or "", version an exact
 // one, a range or "" for the newest. The chart is the caller's to change.
 type Charts func(ctx context.Context, repo, name, version string) (*chart.Chart, error)
 
-// Connector returns what gives the stand-in its clusters.
-func Connector(o Options) kubernetes.Connect {
-	if o.Dial == nil {
-		o.Dial = dialLoopback
-	}
+// Connector returns what gives the stand-in its clusters, with the charts of
+// their releases. It reaches loopback addresses only.
+func Connector(charts Charts) kubernetes.Connect {
 	return func(ctx context.Context, kubeconfig string) (kubernetes.Cluster, error) {
-		return connect(ctx, kubeconfig, o)
+		return connect(ctx, kubeconfig, charts)
 	}
 }
 
@@ -75,7 +67,7 @@ type cluster struct {
 
 // connect makes the clients and has the API server list its APIs, which
 // proves that it answers and accepts the credentials (provider.go, Configure).
-func connect(ctx context.Context, kubeconfig string, o Options) (*cluster, error) {
+func connect(ctx context.Context, kubeconfig string, charts Charts) (*cluster, error) {
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
 	if err != nil {
 		return nil, fmt.Errorf("unable to load Kubernetes client configuration from kubeconfig file: %w", err)
@@ -83,8 +75,8 @@ func connect(ctx context.Context, kubeconfig string, o Options) (*cluster, error
 	config.QPS = -1 // the API server is on this machine, and queues fairly itself
 	config.UserAgent = "pulumi-kubernetes/" + kubernetes.Version
 	config.WarningHandler = rest.NoWarnings{}
-	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy, as Transport.Proxy says it
-	config.Dial = o.Dial
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } // none
+	config.Dial = dialLoopback
 
 	disco, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
@@ -98,7 +90,7 @@ func connect(ctx context.Context, kubeconfig string, o Options) (*cluster, error
 		return nil, fmt.Errorf("failed to initialize dynamic client: %w", err)
 	}
 	return &cluster{
-		charts: o.Charts, config: config, dynamic: client,
+		charts: charts, config: config, dynamic: client,
 		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco)),
 	}, nil
 }
@@ -169,8 +161,11 @@ type classified struct {
 	as error
 }
 
+// Is makes errors.Is find what the error amounts to.
 func (e classified) Is(target error) bool { return target == e.as }
-func (e classified) Unwrap() error        { return e.error }
+
+// Unwrap is client-go's error.
+func (e classified) Unwrap() error { return e.error }
 
 func classify(err error) error {
 	var status apierrors.APIStatus

@@ -59,7 +59,7 @@ func run(m *testing.M) int {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	cp, err := controlplane.Start(ctx, controlplane.Config{Dir: dir, Binary: binary})
 	if err != nil {
 		return fail(err)
@@ -76,7 +76,7 @@ func run(m *testing.M) int {
 // start returns a provider on the shared cluster.
 func start(t *testing.T, charts live.Charts, config string) *standin.Provider {
 	t.Helper()
-	p := standin.New(live.Connector(live.Options{Charts: charts}))
+	p := standin.New(live.Connector(charts))
 	t.Cleanup(func() { _ = p.Close() })
 	inputs := props(t, config)
 	if !inputs.HasValue("kubeconfig") {
@@ -287,32 +287,33 @@ func namespace(t *testing.T) string {
 	return n.Name
 }
 
-// client is the dynamic client of a kind's plural.
-func client(t *testing.T, group, version, plural, namespace string) dynamic.ResourceInterface {
+// client is the dynamic client of a kind's plural, in version v1.
+func client(t *testing.T, group, plural, namespace string) dynamic.ResourceInterface {
 	t.Helper()
 	d, err := dynamic.NewForConfig(admin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := d.Resource(schema.GroupVersionResource{Group: group, Version: version, Resource: plural})
+	r := d.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural})
 	if namespace == "" {
 		return r
 	}
 	return r.Namespace(namespace)
 }
 
-// widgets defines a custom resource of the test's own and returns its group.
-func widgets(t *testing.T, scope string) string {
+// widgets defines a cluster-scoped custom resource of the test's own and
+// returns its group.
+func widgets(t *testing.T) string {
 	t.Helper()
 	group := rand.String(8) + ".example.com"
-	defineWidgets(t, group, scope)
+	defineWidgets(t, group)
 	return group
 }
 
-func defineWidgets(t *testing.T, group, scope string) {
+func defineWidgets(t *testing.T, group string) {
 	t.Helper()
-	crd := &unstructured.Unstructured{Object: props(t, definition(group, scope)).Mappable()}
-	crds := client(t, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
+	crd := &unstructured.Unstructured{Object: props(t, definition(group)).Mappable()}
+	crds := client(t, "apiextensions.k8s.io", "customresourcedefinitions", "")
 	if _, err := crds.Create(t.Context(), crd, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -335,9 +336,9 @@ func defineWidgets(t *testing.T, group, scope string) {
 	}
 }
 
-func definition(group, scope string) string {
+func definition(group string) string {
 	return `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: widgets.` + group + `},
-		spec: {group: ` + group + `, scope: ` + scope + `, names: {kind: Widget, plural: widgets, singular: widget},
+		spec: {group: ` + group + `, scope: Cluster, names: {kind: Widget, plural: widgets, singular: widget},
 		versions: [{name: v1, served: true, storage: true, subresources: {status: {}},
 		schema: {openAPIV3Schema: {type: object, properties: {
 			spec: {type: object, properties: {size: {type: integer, maximum: 100}, color: {type: string, default: red},

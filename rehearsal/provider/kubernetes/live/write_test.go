@@ -124,7 +124,7 @@ func TestCanonicalValuesAreNoDrift(t *testing.T) {
 
 func TestPreviewAgainstTheAPIServer(t *testing.T) {
 	t.Parallel()
-	group := widgets(t, "Cluster")
+	group := widgets(t)
 	p := start(t, nil, "{}")
 	widget := func(size string) string {
 		return "{apiVersion: " + group + "/v1, kind: Widget, metadata: {name: w}, spec: {size: " + size + "}}"
@@ -136,7 +136,7 @@ func TestPreviewAgainstTheAPIServer(t *testing.T) {
 	if got := shown["spec"].ObjectValue()["color"].StringValue(); got != "red" {
 		t.Errorf("the preview lacks the API server's default: %v", shown)
 	}
-	if _, err := client(t, group, "v1", "widgets", "").Get(t.Context(), "w", metav1.GetOptions{}); err == nil {
+	if _, err := client(t, group, "widgets", "").Get(t.Context(), "w", metav1.GetOptions{}); err == nil {
 		t.Error("the preview made the object")
 	}
 	_, err = declare(t, p, group+"/v1:Widget").preview(widget("101"))
@@ -185,7 +185,7 @@ func TestCustomResourceBeforeItsDefinition(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- d.tryUp(program) }()
 	time.Sleep(300 * time.Millisecond) // the first try fails meanwhile
-	defineWidgets(t, group, "Cluster")
+	defineWidgets(t, group)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestCustomResourceBeforeItsDefinition(t *testing.T) {
 func TestDefinitionsAreReplacedNotMerged(t *testing.T) {
 	t.Parallel()
 	group := rand.String(8) + ".example.com"
-	program := definition(group, "Cluster")
+	program := definition(group)
 	p := start(t, nil, "{}")
 	d := declare(t, p, "apiextensions.k8s.io/v1:CustomResourceDefinition").up(program)
 	d.mustRefresh()
@@ -212,7 +212,7 @@ func TestDefinitionsAreReplacedNotMerged(t *testing.T) {
 		t.Errorf("it drifts: %v", got)
 	}
 
-	crds := client(t, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
+	crds := client(t, "apiextensions.k8s.io", "customresourcedefinitions", "")
 	if _, err := crds.Patch(t.Context(), "widgets."+group, types.MergePatchType,
 		[]byte(`{"spec": {"names": {"shortNames": ["theirs"]}}}`), metav1.PatchOptions{FieldManager: "operator"}); err != nil {
 		t.Fatal(err)
@@ -242,12 +242,12 @@ func TestDefinitionsAreReplacedNotMerged(t *testing.T) {
 
 func TestIgnoredChangesKeepTheirLiveValue(t *testing.T) {
 	t.Parallel()
-	group := widgets(t, "Cluster")
+	group := widgets(t)
 	p := start(t, nil, "{}")
 	d := declare(t, p, group+"/v1:Widget")
 	d.ignore = []string{"spec.size"}
 	d.up("{apiVersion: " + group + "/v1, kind: Widget, metadata: {name: w}, spec: {size: 1}}")
-	r := client(t, group, "v1", "widgets", "")
+	r := client(t, group, "widgets", "")
 	if _, err := r.Patch(t.Context(), "w", types.MergePatchType, []byte(`{"spec": {"size": 7}}`),
 		metav1.PatchOptions{FieldManager: "autoscaler"}); err != nil {
 		t.Fatal(err)
