@@ -61,7 +61,7 @@ type Account struct {
 
 // New makes an account as the world describes it, with its default VPC and
 // service-linked roles and nothing else. An unknown region or world is an
-// error that lists the known ones.
+// error that lists the known ones; a GovCloud region is one, too.
 func New(o Options) (*Account, error) {
 	w, err := findWorld(o.World)
 	if err != nil {
@@ -74,6 +74,9 @@ func New(o Options) (*Account, error) {
 	region, err := types.Region(o.Region)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(o.Region, "us-gov-") {
+		return nil, fmt.Errorf("region %s is in the partition aws-us-gov; a simulated account is in the partition aws: choose a region outside GovCloud", o.Region)
 	}
 	a := &Account{region: o.Region, world: w, now: o.Now, plane: o.ControlPlane, types: types, zones: w.zones(region)}
 	if a.now == nil {

@@ -75,6 +75,9 @@ func TestUnknownWorldAndRegion(t *testing.T) {
 	if want := `world "plane" is not known; choose one of plain, no-default-vpc, one-zone, refused-zone, no-1.28, no-g4dn, no-spot-role`; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
+	if _, err := account.New(account.Options{Region: "us-gov-west-1"}); err == nil || !strings.Contains(err.Error(), "aws-us-gov") {
+		t.Errorf("GovCloud: %v", err)
+	}
 	if _, err := account.New(account.Options{Region: "us-west-9"}); err == nil || !strings.Contains(err.Error(), `"us-west-9"`) {
 		t.Errorf("an unknown region: %v", err)
 	}
