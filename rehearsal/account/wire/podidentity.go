@@ -107,11 +107,15 @@ func (h *Handler) podClaims(ctx context.Context, cluster, token string) (account
 		return account.PodClaims{}, invalidToken("The token is not a JSON Web Token: %v", err)
 	}
 	var standard jwt.Claims
+	type named struct {
+		Name string `json:"name"`
+		UID  string `json:"uid"`
+	}
 	var own struct {
 		Kubernetes struct {
-			Namespace      string                     `json:"namespace"`
-			Pod            struct{ Name, UID string } `json:"pod"`
-			ServiceAccount struct{ Name string }      `json:"serviceaccount"`
+			Namespace      string `json:"namespace"`
+			Pod            named  `json:"pod"`
+			ServiceAccount named  `json:"serviceaccount"`
 		} `json:"kubernetes.io"`
 	}
 	if err := parsed.Claims(keys, &standard, &own); err != nil {
