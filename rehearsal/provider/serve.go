@@ -128,6 +128,7 @@ func newOneConn(conn net.Conn) *oneConn {
 	return l
 }
 
+// Accept yields the connection, and io.EOF once it is closed.
 func (l *oneConn) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.next:
@@ -138,11 +139,13 @@ func (l *oneConn) Accept() (net.Conn, error) {
 	return nil, io.EOF
 }
 
+// Close lets Accept end.
 func (l *oneConn) Close() error {
 	l.once.Do(func() { close(l.done) })
 	return nil
 }
 
+// Addr is the address the connection came in on.
 func (l *oneConn) Addr() net.Addr { return l.addr }
 
 type closingConn struct {
@@ -150,6 +153,7 @@ type closingConn struct {
 	onClose func()
 }
 
+// Close closes the connection and says so.
 func (c *closingConn) Close() error {
 	c.onClose()
 	return c.Conn.Close()

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -61,16 +62,14 @@ func launchTemplateKinds() map[string]*kind {
 		recomputed: []string{"defaultVersion", "latestVersion"}, recomputedBy: append(inputs, "description"),
 	}
 	k.update = func(c *call) error { return updateLaunchTemplate(c, k.recomputedBy) }
-	for name, f := range (schema{
+	maps.Copy(k.schema, schema{
 		"name":                 {},
 		"description":          {},
 		"defaultVersion":       {computed: true},
 		"updateDefaultVersion": {local: true},
 		"arn":                  {output: true},
 		"latestVersion":        {output: true},
-	}) {
-		k.schema[name] = f
-	}
+	})
 	return map[string]*kind{"aws:ec2/launchTemplate:LaunchTemplate": k}
 }
 

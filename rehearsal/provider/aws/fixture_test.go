@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,9 +220,9 @@ func (s *stack) delete(m *made) error {
 // destroy deletes everything, the newest first.
 func (s *stack) destroy() {
 	s.t.Helper()
-	for i := len(s.made) - 1; i >= 0; i-- {
-		if err := s.delete(s.made[i]); err != nil {
-			s.t.Errorf("deleting %s %s: %v", s.made[i].typ, s.made[i].name, err)
+	for _, m := range slices.Backward(s.made) {
+		if err := s.delete(m); err != nil {
+			s.t.Errorf("deleting %s %s: %v", m.typ, m.name, err)
 		}
 	}
 	if d := cmp.Diff([]account.Resource(nil), s.account.Leftovers()); d != "" {

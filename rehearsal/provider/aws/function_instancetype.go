@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"maps"
 	"slices"
 
 	"eks-gpu-slicing/rehearsal/account"
@@ -87,11 +88,9 @@ func addDevices(out map[string]any, t account.InstanceType) {
 	for i, interfaces := range t.Network.Cards {
 		cards = append(cards, map[string]any{"index": i, "maximumInterfaces": interfaces, "performance": t.Network.Performance})
 	}
-	for key, v := range map[string]any{
+	maps.Copy(out, map[string]any{
 		"gpuses": gpus, "totalGpuMemory": gpuMemory, "neuronDevices": neuron, "totalNeuronDeviceMemory": neuronMemory,
 		"inferenceAccelerators": inference, "totalInferenceMemory": inferenceMemory,
 		"instanceDisks": disks, "totalInstanceStorage": storage, "networkCards": cards,
-	} {
-		out[key] = v
-	}
+	})
 }

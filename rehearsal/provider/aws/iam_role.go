@@ -2,6 +2,7 @@ package aws
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,12 +154,10 @@ func readRolePolicyAttachment(c *call) (props, account.Tags, error) {
 	if err != nil {
 		return nil, nil, failed(doing, "IAM", "ListAttachedRolePolicies", err)
 	}
-	for _, arn := range attached {
-		if arn == policy {
-			return object(map[string]any{"role": role, "policyArn": policy}), nil, nil
-		}
+	if !slices.Contains(attached, policy) {
+		return nil, nil, notFound(doing)
 	}
-	return nil, nil, notFound(doing)
+	return object(map[string]any{"role": role, "policyArn": policy}), nil, nil
 }
 
 func createServiceLinkedRole(c *call) (string, error) {

@@ -150,8 +150,9 @@ func TestOutputs(t *testing.T) {
 			if path != "id" {
 				got = m.str(strings.Split(path, ".")...)
 			}
-			before, after, wild := strings.Cut(pattern, "*")
-			if got != pattern && !(wild && strings.HasPrefix(got, before) && strings.HasSuffix(got, after) && len(got) > len(pattern)) {
+			before, after, _ := strings.Cut(pattern, "*")
+			matches := strings.HasPrefix(got, before) && strings.HasSuffix(got, after) && len(got) > len(pattern)
+			if got != pattern && !matches {
 				t.Errorf("%s %s: %s is %q, want %q", m.typ, m.name, path, got, pattern)
 			}
 		}
