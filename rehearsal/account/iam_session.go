@@ -266,20 +266,37 @@ func podIdentityTrusted(r *role, tags Tags) bool {
 	return true
 }
 
-// NodeSession is a session of a node's role, as the metadata service hands it to an instance.
-// name is the role's.
-func (a *Account) NodeSession(name string) (Session, error) {
+// InstanceCredentials is what the metadata service hands an instance: a session of its role, named
+// after the instance.
+func (a *Account) InstanceCredentials(id string) (Session, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r, err := a.role(name)
+	i, err := a.instance(id)
 	if err != nil {
 		return Session{}, err
 	}
-	if !trusts(r.trust, "ec2.amazonaws.com") {
-		return Session{}, refuse("AccessDenied", "The trust policy of %s does not let ec2.amazonaws.com assume it", r.ARN)
+	if !i.alive() {
+		return Session{}, refuse("IncorrectInstanceState", "The instance '%s' is not in a state from which it can ask for credentials: %s", id, i.State)
 	}
-	return Session{
-		Principal: authz.Principal{ARN: a.sessionARN(r.Name, "node"), RoleARN: r.ARN, Account: ID},
-		UserID:    r.ID + ":node", Role: r.Name, SessionName: "node", Issued: a.timestamp(), PrincipalTags: r.Tags.with(nil),
-	}, nil
+	r := a.instanceRole(i)
+	if r == nil {
+		return Session{}, refuse(noSuchEntity, "The instance %s has no role: its instance profile %q is gone or hands out none.", id, i.InstanceProfileARN)
+	}
+	if !trusts(r.trust, "ec2.amazonaws.com") {
+		return Session{}, refuse("AccessDenied", "EC2 cannot assume the role %s. Please see documentation at https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_iam-ec2.html#troubleshoot_iam-ec2_errors-info-doc.", r.Name)
+	}
+	return *a.newSession(r, i.ID, 6*time.Hour, nil), nil
+}
+
+// instanceRole is the role of an instance; nil where it has none.
+func (a *Account) instanceRole(i *instance) *role {
+	if c := a.eks.clusters[i.Cluster]; c != nil && c.nodegroups[i.Nodegroup] != nil {
+		return a.roleByARN(c.nodegroups[i.Nodegroup].NodeRoleARN)
+	}
+	for _, p := range a.compute.profiles {
+		if p.ARN == i.InstanceProfileARN {
+			return a.iam.roles[p.role]
+		}
+	}
+	return nil
 }

@@ -200,10 +200,10 @@ func TestIAMRoundTrip(t *testing.T) {
 	if r.ARN != "arn:aws:iam::111122223333:role/x/r" || !strings.HasPrefix(r.ID, "AROA") || r.MaxSessionDuration != 3600 {
 		t.Errorf("role = %+v", r)
 	}
+	r.Tags["changed"] = "by the caller"
 	ok(t, a.TagRole("r", account.Tags{"l": "w"}))
 	ok(t, a.UntagRole("r", []string{"k"}))
 	ok(t, a.UpdateRole("r", "other", 7200))
-	r.Tags["changed"] = "by the caller"
 	got, err := a.GetRole("r")
 	if d := cmp.Diff(account.Tags{"l": "w"}, must(t, got, err).Tags); d != "" {
 		t.Errorf("tags (-want +got):\n%s", d)

@@ -75,7 +75,8 @@ func TestPodIdentityAgent(t *testing.T) { // not parallel: it sets the pod's env
 	w := newWorld(t)
 	key, other := newKey(t), newKey(t)
 	w.handler.keys = func(context.Context, string) ([]byte, error) { return key.jwks(t), nil }
-	agent := httptest.NewServer(w.handler.PodIdentityAgent("c", "c-node"))
+	node := w.node()
+	agent := httptest.NewServer(w.handler.PodIdentityAgent("c", node))
 	defer agent.Close()
 	soon, mine := time.Now().Add(time.Hour), podClaim("kube-system", "karpenter")
 	good := key.token(t, PodIdentityAudience, soon, mine)
@@ -99,7 +100,7 @@ func TestPodIdentityAgent(t *testing.T) { // not parallel: it sets the pod's env
 		}
 	}
 	refused("a node role without the permission", good, http.StatusForbidden,
-		"AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/c-node/node is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: arn:aws:eks:us-west-2:111122223333:cluster/c")
+		"AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/c-node/"+node+" is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: arn:aws:eks:us-west-2:111122223333:cluster/c")
 	w.ok(w.account.AttachRolePolicy("c-node", "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"))
 	refused("no token", "", http.StatusBadRequest, "InvalidTokenException: Service account token cannot be empty")
 	refused("not a token", "abc", http.StatusBadRequest, "InvalidTokenException: The token is not a JSON Web Token")
@@ -137,6 +138,22 @@ func TestPodIdentityAgent(t *testing.T) { // not parallel: it sets the pod's env
 	if !ok || session.PrincipalTags["kubernetes-service-account"] != "karpenter" || session.PrincipalTags["eks-cluster-name"] != "c" || time.Until(got.Expires) < 5*time.Hour {
 		t.Errorf("session %+v", session)
 	}
+}
+
+// node is a managed node of the cluster.
+func (w *world) node() string {
+	w.Helper()
+	_, err := w.account.CreateNodegroup(account.Nodegroup{
+		ClusterName: "c", Name: "n", NodeRoleARN: roleARN("c-node"), SubnetIDs: []string{w.subnets[0].ID}, InstanceTypes: []string{"m7g.large"}, AMIType: "AL2023_ARM_64_STANDARD",
+		Scaling: account.Scaling{Min: 1, Max: 1, Desired: 1},
+	})
+	w.ok(err)
+	members, err := w.account.DescribeInstances(nil, account.Filter{Name: "tag:eks:nodegroup-name", Values: []string{"n"}})
+	w.ok(err)
+	if health, err := w.account.NodegroupHealth("c", "n"); err != nil || len(members) != 1 {
+		w.Fatalf("the node group has %d members: %v (%v)", len(members), health, err)
+	}
+	return members[0].ID
 }
 
 // review asks the authenticator of cluster c about a token.
@@ -211,6 +228,21 @@ func TestAuthenticator(t *testing.T) {
 	if !got.Authenticated || !strings.HasPrefix(got.User.Username, "arn:aws:sts::111122223333:assumed-role/c-controller/eks-c-karpenter-0-") ||
 		!slices.Equal(got.User.Groups, []string{"viewers", "eks-access-policy:AmazonEKSViewPolicy"}) {
 		t.Errorf("the role: %+v (%s)", got.User, got.Error)
+	}
+	// A node is called after its instance.
+	node := w.node()
+	session, err := w.account.InstanceCredentials(node)
+	w.ok(err)
+	instances, err := w.account.DescribeInstances([]string{node})
+	w.ok(err)
+	got = w.review(make1(session.Credentials, region, "c", time.Now())).Status
+	if !got.Authenticated || got.User.Username != "system:node:"+instances[0].PrivateDNSName || !slices.Equal(got.User.Groups, []string{"system:nodes"}) {
+		t.Errorf("the node: %+v (%s)", got.User, got.Error)
+	}
+	_, err = w.account.TerminateInstances(node)
+	w.ok(err)
+	if _, err := w.account.InstanceCredentials(node); !account.IsCode(err, "IncorrectInstanceState") {
+		t.Errorf("a terminated instance gets credentials: %v", err)
 	}
 	// A role made again under the same name is not the one that was let in.
 	w.ok(w.account.DeleteRole("c-controller"))

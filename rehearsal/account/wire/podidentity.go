@@ -137,13 +137,13 @@ func (h *Handler) podClaims(ctx context.Context, cluster, token string) (account
 
 // PodIdentityAgent is the EKS Pod Identity agent of a node: GET /v1/credentials with a pod's token
 // as Authorization answers with the credentials of its role, in the form that the SDKs' container
-// credential provider reads. nodeRole is the name of the node's role, with which the agent calls
-// EKS Auth: it must allow eks-auth:AssumeRoleForPodIdentity, as AmazonEKSWorkerNodePolicy does.
-func (h *Handler) PodIdentityAgent(cluster, nodeRole string) http.Handler {
+// credential provider reads. The agent calls EKS Auth with the role of the node's instance, which
+// must allow eks-auth:AssumeRoleForPodIdentity, as AmazonEKSWorkerNodePolicy does.
+func (h *Handler) PodIdentityAgent(cluster, instanceID string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/credentials", func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Handler: h, ctx: r.Context(), request: r, id: newRequestID(), service: "eks-auth", action: "AssumeRoleForPodIdentity", protocol: restJSON{}}
-		out, err := c.agentCredentials(cluster, nodeRole, r.Header.Get("Authorization"))
+		out, err := c.agentCredentials(cluster, instanceID, r.Header.Get("Authorization"))
 		h.record.add(c, err)
 		if err != nil {
 			e := c.apiError(err)
@@ -155,11 +155,11 @@ func (h *Handler) PodIdentityAgent(cluster, nodeRole string) http.Handler {
 	return mux
 }
 
-func (c *call) agentCredentials(cluster, nodeRole, token string) (podCredentials, error) {
+func (c *call) agentCredentials(cluster, instanceID, token string) (podCredentials, error) {
 	if token == "" {
 		return podCredentials{}, &account.Error{Code: "InvalidTokenException", Message: "Service account token cannot be empty", HTTPStatus: http.StatusBadRequest}
 	}
-	session, err := c.account.NodeSession(nodeRole)
+	session, err := c.account.InstanceCredentials(instanceID)
 	if err != nil {
 		return podCredentials{}, err
 	}
