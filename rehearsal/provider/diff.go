@@ -80,12 +80,9 @@ func touches(rule, path string, old, updated resource.PropertyMap) bool {
 	if !p.Contains(r) {
 		return false
 	}
-	before, inOld := r.Get(resource.NewObjectProperty(old))
-	after, inNew := r.Get(resource.NewObjectProperty(updated))
-	if inOld != inNew {
-		return true
-	}
-	return inOld && !before.DeepEquals(after)
+	_, inOld := r.Get(resource.NewObjectProperty(old))
+	_, inNew := r.Get(resource.NewObjectProperty(updated))
+	return inOld != inNew
 }
 
 func rootKey(path string) string {

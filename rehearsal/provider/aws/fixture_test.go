@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -60,9 +61,7 @@ func attach(t *testing.T, a *account.Account, config map[string]any) *stack {
 	s := &stack{t: t, account: a, Provider: aws.New(a)()}
 	t.Cleanup(func() { _ = s.Close() })
 	in := map[string]any{"region": a.Region()}
-	for k, v := range config {
-		in[k] = v
-	}
+	maps.Copy(in, config)
 	if _, err := s.Configure(t.Context(), plugin.ConfigureRequest{Inputs: resource.NewPropertyMapFromMap(in)}); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -143,11 +144,8 @@ func TestAnswers(t *testing.T) {
 		t.Run(token, func(t *testing.T) {
 			t.Parallel()
 			want := map[string]any{}
-			for _, m := range []map[string]any{tc.args, tc.want} {
-				for k, v := range m {
-					want[k] = v
-				}
-			}
+			maps.Copy(want, tc.args)
+			maps.Copy(want, tc.want)
 			if d := cmp.Diff(want, s.answer(token, tc.args)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
