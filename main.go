@@ -83,6 +83,6 @@ func run(ctx *pulumi.Context, config map[string]string) error {
 	ctx.Export("nodeRoleName", k.NodeRole)
 	ctx.Export("interruptionQueue", k.Queue)
 	ctx.Export("gpuSlices", pulumi.Int(slicing.Pool.Sharing.Slices))
-	ctx.Export("nodePools", pools.Names)
+	ctx.Export("nodePools", pulumi.ToStringArray(pools.Names))
 	return nil
 }

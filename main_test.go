@@ -91,6 +91,7 @@ func TestOrder(t *testing.T) {
 		{"EKS would make a log group that nobody deletes", []string{eksCluster}, []string{logGroup}},
 		{"EKS must still have its permissions when it deletes", []string{eksCluster}, []string{clusterRole}},
 		{"a CNI that goes first leaves network interfaces", []string{nodeGroup}, []string{cni, kubeProxy}},
+		{"a node that loses its access cannot be drained", []string{nodeGroup}, []string{"aws:eks/accessEntry:AccessEntry::cluster-controller-node"}},
 		{"CoreDNS and the charts need a node to run on", []string{coreDNS, crdChart, chart}, []string{nodeGroup}},
 		{"the controller watches its CRDs", []string{chart}, []string{crdChart}},
 		{"the controller needs its permissions and its queue while there are nodes", []string{chart},

@@ -23,6 +23,7 @@ import (
 	"fmt"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-eks/sdk/v2/go/eks"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -101,12 +102,14 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		// A component hands none of its own dependencies on to what it makes, so
 		// the log group's and the policy's are part of the name: the cluster then
 		// comes after them and goes before them.
-		Name:                   after(pulumi.String(s.ClusterName), logs.Name, role.Attachments[0].PolicyArn),
-		Version:                pulumi.String(s.Version.String()),
-		VpcId:                  pulumi.String(args.Network.VPCID),
-		SubnetIds:              pulumi.ToStringArray(args.Network.SubnetIDs),
-		ServiceRole:            role.Role,
-		InstanceRole:           nodeRole.Role,
+		Name:        after(pulumi.String(s.ClusterName), logs.Name, role.Attachments[0].PolicyArn),
+		Version:     pulumi.String(s.Version.String()),
+		VpcId:       pulumi.String(args.Network.VPCID),
+		SubnetIds:   pulumi.ToStringArray(args.Network.SubnetIDs),
+		ServiceRole: role.Role,
+		// None for the component: it would register the controllers' role where no
+		// node group can depend on it.
+		InstanceRoles:          iam.RoleArray{},
 		AuthenticationMode:     &mode,
 		SkipDefaultNodeGroup:   new(true),
 		UseDefaultVpcCni:       new(true), // else it applies a manifest of its own with kubectl
@@ -121,9 +124,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	c.Name = built.EksCluster.Name()
 	c.Endpoint = built.EksCluster.Endpoint()
 	c.Kubeconfig = built.KubeconfigJson
-	c.SecurityGroupID = built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem()
+	// The SDK reads a value that is unknown within a structure as an empty one. The
+	// endpoint is unknown for as long, so that a preview shows neither.
+	c.SecurityGroupID = after(built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem(), c.Endpoint)
 
-	if err := c.addNodes(ctx, name, args, built, nodeRole); err != nil {
+	if err := c.addNodes(ctx, name, args, nodeRole); err != nil {
 		return nil, err
 	}
 	c.Kubernetes, err = kubernetes.NewProvider(ctx, name, &kubernetes.ProviderArgs{

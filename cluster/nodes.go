@@ -6,7 +6,6 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	awseks "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
-	"github.com/pulumi/pulumi-eks/sdk/v2/go/eks"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/internal/settings"
@@ -21,13 +20,15 @@ const ControllerLabel = "karpenter.sh/controller"
 const controllerVolumeGiB = 20
 
 // addNodes adds the add-ons and the controller node group.
-func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, built *eks.Cluster, role *Role) error {
+func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *Role) error {
 	s, parent := args.Settings, pulumi.Parent(c)
-	// The component registers the role's access entry. EKS would add one for a
-	// node group by itself, and the second of the two would be refused.
-	entry := pulumi.DependsOn([]pulumi.Resource{built})
-
-	ready := role.Ready()
+	// EKS would add an entry for a node group by itself, and leave it. Ours goes
+	// after the nodes: one that loses its access cannot be drained.
+	entry, err := NewNodeEntry(ctx, name+"-controller-node", c.Name, role, parent)
+	if err != nil {
+		return err
+	}
+	ready := append(role.Ready(), entry)
 	for _, a := range []addon{vpcCNI, kubeProxy} {
 		added, err := a.add(ctx, name, c.Name, parent)
 		if err != nil {
@@ -65,7 +66,7 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, built *
 		Taints: awseks.NodeGroupTaintArray{awseks.NodeGroupTaintArgs{
 			Key: pulumi.String(ControllerLabel), Value: pulumi.String("true"), Effect: pulumi.String("NO_SCHEDULE"),
 		}},
-	}, parent, entry, pulumi.DependsOn(ready))
+	}, parent, pulumi.DependsOn(ready))
 	if err != nil {
 		return fmt.Errorf("controller node group: %w", err)
 	}

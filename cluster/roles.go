@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -90,4 +91,17 @@ func NewNodeRole(ctx *pulumi.Context, name, physical string, in *account.Account
 		args.ManagedPolicies = append(args.ManagedPolicies, in.ManagedPolicy(policy))
 	}
 	return NewRole(ctx, name, args, opts...)
+}
+
+// NewNodeEntry lets instances of a node role join the cluster.
+func NewNodeEntry(ctx *pulumi.Context, name string, cluster pulumi.StringInput, role *Role, opts ...pulumi.ResourceOption) (*eks.AccessEntry, error) {
+	entry, err := eks.NewAccessEntry(ctx, name, &eks.AccessEntryArgs{
+		ClusterName:  cluster,
+		PrincipalArn: role.Arn,
+		Type:         pulumi.String("EC2_LINUX"),
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("access entry %s: %w", name, err)
+	}
+	return entry, nil
 }

@@ -85,13 +85,9 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		return nil, err
 	}
 
-	entry, err := eks.NewAccessEntry(ctx, name+"-node", &eks.AccessEntryArgs{
-		ClusterName:  c.Name,
-		PrincipalArn: nodeRole.Arn,
-		Type:         pulumi.String("EC2_LINUX"),
-	}, parent)
+	entry, err := cluster.NewNodeEntry(ctx, name+"-node", c.Name, nodeRole, parent)
 	if err != nil {
-		return nil, fmt.Errorf("access entry of Karpenter's nodes: %w", err)
+		return nil, err
 	}
 	identity, err := eks.NewPodIdentityAssociation(ctx, name+"-controller", &eks.PodIdentityAssociationArgs{
 		ClusterName:    c.Name,

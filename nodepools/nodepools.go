@@ -53,7 +53,7 @@ type NodePools struct {
 	pulumi.ResourceState
 
 	// Names are the NodePools'.
-	Names pulumi.StringArrayOutput
+	Names []string
 }
 
 // New makes the classes and the pools.
@@ -77,18 +77,15 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		}
 		classes[c.name] = made
 	}
-	var names pulumi.StringArray
 	for _, p := range append(cpuPools(args.Settings.CPULimit), gpuPool(args.Slicing.Pool, args.Settings.GPULimit)) {
 		after := []pulumi.Resource{classes[p.class.name]}
 		if p.name == args.Slicing.Pool.Name {
 			after = append(after, args.Slicing.Ready...)
 		}
-		made, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(slices.Clip(common), pulumi.DependsOn(after))...)
-		if err != nil {
+		if _, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(slices.Clip(common), pulumi.DependsOn(after))...); err != nil {
 			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
 		}
-		names = append(names, made.Metadata.Name().Elem())
+		n.Names = append(n.Names, p.name)
 	}
-	n.Names = names.ToStringArrayOutput()
-	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"names": n.Names})
+	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"names": pulumi.ToStringArray(n.Names)})
 }
