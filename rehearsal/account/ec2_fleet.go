@@ -171,8 +171,7 @@ func (a *Account) priced(l Launch, spot bool) (fleetPool, error) {
 
 func (f *Fleet) fail(spot bool, c FleetConfig, o FleetOverride, err error) {
 	e := FleetError{Code: "InternalError", Message: err.Error(), Spot: spot, Template: c.Template, Override: o}
-	var refused *Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Error](err); ok {
 		e.Code, e.Message = refused.Code, refused.Message
 	}
 	f.Errors = append(f.Errors, e)

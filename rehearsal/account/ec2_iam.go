@@ -1,6 +1,7 @@
 package account
 
 import (
+	"maps"
 	"strconv"
 
 	"eks-gpu-slicing/rehearsal/account/authz"
@@ -44,9 +45,7 @@ func (a *Account) runCall(l Launch) authz.Call {
 		fromTemplate["ec2:LaunchTemplate"] = a.ec2ARN("launch-template", l.FromLT.ID)
 	}
 	with := func(keys map[string]string) map[string]string {
-		for k, v := range fromTemplate {
-			keys[k] = v
-		}
+		maps.Copy(keys, fromTemplate)
 		return keys
 	}
 	c := authz.Call{Action: "ec2:RunInstances", Targets: []authz.Target{

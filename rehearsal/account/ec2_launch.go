@@ -113,7 +113,7 @@ func (l *Launch) readTemplate(a *Account) error {
 		d.SecurityGroupIDs = o.SecurityGroupIDs
 	}
 	if len(o.NetworkInterfaces) > 0 {
-		d.NetworkInterfaces, d.SecurityGroupIDs = mergeInterfaces(d, o)
+		d.NetworkInterfaces, d.SecurityGroupIDs = mergeInterfaces(d, o), nil
 	}
 	if len(o.BlockDevices) > 0 {
 		d.BlockDevices = o.BlockDevices
@@ -125,7 +125,7 @@ func (l *Launch) readTemplate(a *Account) error {
 
 // mergeInterfaces gives the request's interfaces the template's security groups where they have
 // none of their own.
-func mergeInterfaces(d, o LaunchTemplateData) ([]NetworkInterfaceSpec, []string) {
+func mergeInterfaces(d, o LaunchTemplateData) []NetworkInterfaceSpec {
 	groups := d.SecurityGroupIDs
 	for _, i := range d.NetworkInterfaces {
 		groups = append(slices.Clip(groups), i.SecurityGroupIDs...)
@@ -136,7 +136,7 @@ func mergeInterfaces(d, o LaunchTemplateData) ([]NetworkInterfaceSpec, []string)
 			out[i].SecurityGroupIDs = groups
 		}
 	}
-	return out, nil
+	return out
 }
 
 // place finds subnet and security groups, and whether the zone has the type.

@@ -45,11 +45,11 @@ type Request struct {
 type Outcome int
 
 const (
-	// ImplicitDeny: no statement allows the request.
+	// ImplicitDeny is when no statement allows the request.
 	ImplicitDeny Outcome = iota
-	// ExplicitDeny: a Deny statement applies, which no Allow overrides.
+	// ExplicitDeny is when a Deny statement applies, which no Allow overrides.
 	ExplicitDeny
-	// Allow: a statement allows the request and none denies it.
+	// Allow is when a statement allows the request and none denies it.
 	Allow
 )
 

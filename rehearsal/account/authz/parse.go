@@ -184,9 +184,10 @@ func (p *parser) readStatement(n *node) statement {
 // prohibited reports elements that exist in the grammar but not in this kind of policy, in IAM's words.
 func (p *parser) prohibited(n *node) {
 	names := []string{"Principal", "NotPrincipal"}
-	if p.policy.kind == Trust {
+	switch p.policy.kind {
+	case Trust:
 		names = []string{"Resource", "NotResource", "NotPrincipal", "NotAction"}
-	} else if p.policy.kind == Resource {
+	case Resource:
 		return
 	}
 	kept := n.members[:0]

@@ -24,7 +24,7 @@ import (
 )
 
 // everyService makes one harmless call of each service.
-func everyService(t *testing.T, w *world, c clients) map[string]error {
+func everyService(t *testing.T, c clients) map[string]error {
 	t.Helper()
 	ctx := t.Context()
 	url := "https://sqs." + region + ".amazonaws.com/" + account.ID + "/c-karpenter"
@@ -57,7 +57,7 @@ func TestUnauthenticated(t *testing.T) {
 		"sqs": {"UnrecognizedClientException", http.StatusBadRequest, "The security token included in the request is invalid."},
 	}
 	invalid["pricing"] = invalid["ssm"]
-	for service, err := range everyService(t, w, clientsOf(w.config(unknown))) {
+	for service, err := range everyService(t, clientsOf(w.config(unknown))) {
 		want := invalid[service]
 		wantCode(t, err, want[0].(string), want[1].(int), want[2].(string)) //nolint:forcetypeassert // literals above
 	}
@@ -65,7 +65,7 @@ func TestUnauthenticated(t *testing.T) {
 		"ec2": "AuthFailure", "iam": "SignatureDoesNotMatch", "sts": "SignatureDoesNotMatch", "eks": "InvalidSignatureException",
 		"ssm": "InvalidSignatureException", "sqs": "InvalidSignatureException", "pricing": "InvalidSignatureException",
 	}
-	for service, err := range everyService(t, w, clientsOf(w.config(guessed))) {
+	for service, err := range everyService(t, clientsOf(w.config(guessed))) {
 		if err == nil || !strings.Contains(err.Error(), mismatch[service]) {
 			t.Errorf("%s with a guessed secret: %v, want %s", service, err, mismatch[service])
 		}
@@ -108,7 +108,7 @@ func TestUnauthenticated(t *testing.T) {
 func TestExpiredSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.grant("c-controller", "all", `{"Effect":"Allow","Action":"*","Resource":"*"}`)
+	w.grant("all", `{"Effect":"Allow","Action":"*","Resource":"*"}`)
 	creds := w.pod()
 	call := func(service, body string) string {
 		sum := sha256.Sum256([]byte(body))
@@ -150,7 +150,7 @@ func TestDeniedWithoutPolicies(t *testing.T) {
 		"eks": {"AccessDeniedException", http.StatusForbidden}, "ssm": {"AccessDeniedException", http.StatusBadRequest},
 		"sqs": {"AccessDenied", http.StatusForbidden}, "pricing": {"AccessDeniedException", http.StatusBadRequest},
 	}
-	for service, err := range everyService(t, w, clientsOf(w.config(w.pod()))) {
+	for service, err := range everyService(t, clientsOf(w.config(w.pod()))) {
 		wantCode(t, err, want[service][0].(string), want[service][1].(int), //nolint:forcetypeassert // literals above
 			"User: arn:aws:sts::"+account.ID+":assumed-role/c-controller/eks-c-karpenter-0-")
 	}

@@ -24,7 +24,7 @@ const interruptions = `{"Effect":"Allow","Action":["sqs:DeleteMessage","sqs:GetQ
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.grant("c-controller", "queue", interruptions)
+	w.grant("queue", interruptions)
 	other, err := w.account.CreateQueue("other", nil, nil)
 	w.ok(err)
 	pod, admin, ctx := clientsOf(w.config(w.pod())).sqs, clientsOf(w.admin()).sqs, t.Context()
@@ -36,8 +36,7 @@ func TestQueue(t *testing.T) {
 	_, err = pod.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(queueURL), MessageBody: aws.String("x")})
 	wantCode(t, err, "AccessDenied", http.StatusForbidden, "sqs:SendMessage")
 	_, err = admin.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("nothing")})
-	var missing *sqstypes.QueueDoesNotExist
-	if !errors.As(err, &missing) {
+	if _, ok := errors.AsType[*sqstypes.QueueDoesNotExist](err); !ok {
 		t.Errorf("a queue that is not there: %v", err)
 	}
 	_, err = admin.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(queueURL), MaxNumberOfMessages: 11})
@@ -95,7 +94,7 @@ func TestQueue(t *testing.T) {
 func TestInstanceEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.grant("c-controller", "queue", interruptions)
+	w.grant("queue", interruptions)
 	c, image := w.controller()
 	ctx := t.Context()
 	_, err := w.account.PutRule(account.EventRule{Name: "state", EventPattern: `{"source":["aws.ec2"],"detail-type":["EC2 Instance State-change Notification"]}`})

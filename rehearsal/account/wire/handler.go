@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -212,9 +213,7 @@ func (c *call) authorize(calls ...authz.Call) error {
 func (c *call) allow(resourcePolicy func(string) *authz.Policy, policies []*authz.Policy, calls ...authz.Call) error {
 	for _, one := range calls {
 		keys := c.contextKeys()
-		for k, v := range one.Context {
-			keys[k] = v
-		}
+		maps.Copy(keys, one.Context)
 		one.Context = keys
 		checks, err := one.Checks()
 		if err != nil {
@@ -303,8 +302,7 @@ func newRequestID() string {
 
 // apiError turns an error into what the service answers.
 func (c *call) apiError(err error) apiError {
-	var refused *account.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*account.Error](err); ok {
 		return apiError{refused.Code, refused.Message, refused.HTTPStatus}
 	}
 	return c.protocol.codes(err)

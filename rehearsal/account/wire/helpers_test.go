@@ -75,12 +75,12 @@ func trust(principal string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":` + principal + `,"Action":["sts:AssumeRole","sts:TagSession"]}]}`
 }
 
-// grant attaches a policy of the statements to a role.
-func (w *world) grant(role, name, statements string) {
+// grant attaches a policy of the statements to the controller's role.
+func (w *world) grant(name, statements string) {
 	w.Helper()
 	p, err := w.account.CreatePolicy(account.CreatePolicyInput{Name: name, Document: `{"Version":"2012-10-17","Statement":[` + statements + `]}`})
 	w.ok(err)
-	w.ok(w.account.AttachRolePolicy(role, p.ARN))
+	w.ok(w.account.AttachRolePolicy("c-controller", p.ARN))
 }
 
 // pod is a session of the controller's role, as Pod Identity begins it.

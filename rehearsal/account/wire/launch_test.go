@@ -121,7 +121,7 @@ func (w *world) fleet(template string, spot bool, types ...string) *ec2.CreateFl
 // controller is the controller's clients, with what a launch needs in place.
 func (w *world) controller() (clients, string) {
 	w.Helper()
-	w.grant("c-controller", "launch", launchPolicy)
+	w.grant("launch", launchPolicy)
 	c := clientsOf(w.config(w.pod()))
 	p, err := c.ssm.GetParameter(w.Context(), &ssm.GetParameterInput{Name: aws.String("/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/nvidia/recommended/image_id")})
 	w.ok(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 )
@@ -17,9 +18,7 @@ type ec2Query struct{}
 func queryForm(r *http.Request, body []byte) url.Values {
 	form := r.URL.Query()
 	if posted, err := url.ParseQuery(string(body)); err == nil {
-		for k, v := range posted {
-			form[k] = v
-		}
+		maps.Copy(form, posted)
 	}
 	return form
 }

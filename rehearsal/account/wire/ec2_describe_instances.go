@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"eks-gpu-slicing/rehearsal/account"
+)
+
+func (c *call) describeImages() (any, error) {
+	var in struct {
+		IDs        []string    `form:"ImageId"`
+		Owners     []string    `form:"Owner"`
+		Filters    []ec2Filter `form:"Filter"`
+		Deprecated bool        `form:"IncludeDeprecated"`
+		MaxResults int         `form:"MaxResults"`
+		NextToken  string      `form:"NextToken"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	all, err := c.account.DescribeImages(in.IDs, in.Owners, filters(in.Filters)...)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := page(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct {
+		ec2Output
+		Images []imageXML `xml:"imagesSet>item"`
+		Next   string     `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, i := range items {
+		out.Images = append(out.Images, newImage(i))
+	}
+	return out, nil
+}
+
+// describeInstanceStatus answers that all running instances are well: nothing here impairs one.
+func (c *call) describeInstanceStatus() (any, error) {
+	var in struct {
+		IDs        []string    `form:"InstanceId"`
+		Filters    []ec2Filter `form:"Filter"`
+		All        bool        `form:"IncludeAllInstances"`
+		MaxResults int         `form:"MaxResults"`
+		NextToken  string      `form:"NextToken"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	var rest []account.Filter
+	well := true
+	for _, f := range in.Filters {
+		switch f.Name {
+		case "instance-status.status", "instance-status.reachability", "system-status.status", "system-status.reachability", "attached-ebs-status.status", "event.code":
+			// What the instances are: ok and passed, with no event ahead.
+			well = well && f.Name != "event.code" && (contains(f.Values, "ok") || contains(f.Values, "passed"))
+		default:
+			rest = append(rest, account.Filter{Name: f.Name, Values: f.Values})
+		}
+	}
+	if !in.All {
+		rest = append(rest, account.Filter{Name: "instance-state-name", Values: []string{account.StateRunning}})
+	}
+	all, err := c.account.DescribeInstances(in.IDs, rest...)
+	if err != nil {
+		return nil, err
+	}
+	if !well {
+		all = nil
+	}
+	items, next, err := page(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	type check struct {
+		Status string `xml:"status"`
+	}
+	type status struct {
+		ID       string   `xml:"instanceId"`
+		Zone     string   `xml:"availabilityZone"`
+		State    stateXML `xml:"instanceState"`
+		Instance check    `xml:"instanceStatus"`
+		System   check    `xml:"systemStatus"`
+	}
+	out := &struct {
+		ec2Output
+		Statuses []status `xml:"instanceStatusSet>item"`
+		Next     string   `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, i := range items {
+		out.Statuses = append(out.Statuses, status{i.ID, i.AvailabilityZone, newState(i.State), check{"ok"}, check{"ok"}})
+	}
+	return out, nil
+}
+
+func (c *call) describeInstances() (any, error) {
+	var in struct {
+		IDs        []string    `form:"InstanceId"`
+		Filters    []ec2Filter `form:"Filter"`
+		MaxResults int         `form:"MaxResults"`
+		NextToken  string      `form:"NextToken"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	all, err := c.account.DescribeInstances(in.IDs, filters(in.Filters)...)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := page(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct {
+		ec2Output
+		Reservations []reservationXML `xml:"reservationSet>item"`
+		Next         string           `xml:"nextToken,omitempty"`
+	}{Next: next}
+	at := map[string]int{}
+	for _, i := range items {
+		n, known := at[i.ReservationID]
+		if !known {
+			n = len(out.Reservations)
+			at[i.ReservationID] = n
+			out.Reservations = append(out.Reservations, reservationXML{ID: i.ReservationID, Owner: account.ID})
+		}
+		out.Reservations[n].Instances = append(out.Reservations[n].Instances, newInstance(i))
+	}
+	return out, nil
+}
+
+func (c *call) describeLaunchTemplates() (any, error) {
+	var in struct {
+		IDs        []string    `form:"LaunchTemplateId"`
+		Names      []string    `form:"LaunchTemplateName"`
+		Filters    []ec2Filter `form:"Filter"`
+		MaxResults int         `form:"MaxResults"`
+		NextToken  string      `form:"NextToken"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	all, err := c.account.DescribeLaunchTemplates(in.IDs, in.Names, filters(in.Filters)...)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := page(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct {
+		ec2Output
+		Templates []launchTemplateXML `xml:"launchTemplates>item"`
+		Next      string              `xml:"nextToken,omitempty"`
+	}{Next: next}
+	for _, t := range items {
+		out.Templates = append(out.Templates, newLaunchTemplate(t))
+	}
+	return out, nil
+}
+
+// describePlacementGroups answers that the account has none.
+func (c *call) describePlacementGroups() (any, error) {
+	var in struct {
+		IDs     []string    `form:"GroupId"`
+		Names   []string    `form:"GroupName"`
+		Filters []ec2Filter `form:"Filter"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	if err := allFound(len(in.Names)+len(in.IDs), 0, "InvalidPlacementGroup.Unknown", "placement group", append(in.Names, in.IDs...)); err != nil {
+		return nil, err
+	}
+	return &struct {
+		ec2Output
+		Set struct{} `xml:"placementGroupSet"`
+	}{}, nil
+}
