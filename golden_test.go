@@ -23,7 +23,12 @@ func TestRendered(t *testing.T) {
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
 			t.Parallel()
-			r, err := plan(t, plainWorld(), stackConfig(t, stack, nil))
+			w := plainWorld()
+			if stack == "prod" { // us-west-2, which has four zones
+				w.subnets["subnet-placeholder3"] = subnet{"c", "az3", true}
+				w.subnets["subnet-placeholder4"] = subnet{"d", "az1", true}
+			}
+			r, err := plan(t, w, stackConfig(t, stack, nil))
 			if err != nil {
 				t.Fatal(err)
 			}

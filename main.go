@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/cluster"
@@ -32,7 +33,15 @@ func main() {
 				return fmt.Errorf("%s: %w", pulumi.EnvConfig, err)
 			}
 		}
-		return run(ctx, config)
+		err := run(ctx, config)
+		if _, ok := errors.AsType[settings.Problems](err); ok {
+			// Returned, they would be called an unhandled error.
+			if err := ctx.Log.Error(err.Error(), nil); err != nil {
+				return err
+			}
+			os.Exit(constant.ExitStatusLoggedError)
+		}
+		return err
 	})
 }
 

@@ -123,7 +123,9 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	c.Name = built.EksCluster.Name()
 	c.Endpoint = built.EksCluster.Endpoint()
-	c.Kubeconfig = built.KubeconfigJson
+	// By itself the kubeconfig depends on the component alone, and a destroy would
+	// take the cluster from under what is in it.
+	c.Kubeconfig = after(built.KubeconfigJson, c.Name)
 	// The SDK reads a value that is unknown within a structure as an empty one. The
 	// endpoint is unknown for as long, so that a preview shows neither.
 	c.SecurityGroupID = after(built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem(), c.Endpoint)

@@ -34,7 +34,7 @@ const minZones = 2
 // an availability zone (not a Local or Wavelength Zone) that EKS takes, giving
 // instances public addresses, since the default VPC has no NAT gateway. It
 // returns settings.Problems when there is no default VPC or when the usable
-// subnets lie in fewer than two zones.
+// subnets lie in fewer than two zones; subnets it leaves out are told of.
 func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOption) (*Network, error) {
 	var problems settings.Problems
 	vpcs, err := ec2.GetVpcs(ctx, &ec2.GetVpcsArgs{Filters: []ec2.GetVpcsFilter{{Name: "is-default", Values: []string{"true"}}}}, opts...)
@@ -70,6 +70,11 @@ func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOpti
 		problems.Add("subnets of "+vpc, strings.Join(network.SubnetIDs, " "),
 			fmt.Sprintf("usable subnets in at least %d zones, which EKS asks for; these are in %d%s", minZones, len(network.Zones), explain(refused)),
 			"aws ec2 create-default-subnet --availability-zone ZONE, for a zone that has none, or another aws:region")
+	}
+	if len(problems) == 0 && len(refused) > 0 {
+		if err := ctx.Log.Info("subnets of the default VPC that the cluster does not use: "+strings.Join(refused, ", "), nil); err != nil {
+			return nil, err
+		}
 	}
 	return network, problems.Err()
 }
