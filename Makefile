@@ -8,30 +8,51 @@ LINT = $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# What each command needs, said in words instead of "command not found".
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl"; exit 1; }
+
+.PHONY: preview
+preview: tools ## Show what the stack would create, offline: the first time builds for some minutes
+	bin/rehearse preview
+
+.PHONY: tools
+tools: go ## Build the rehearse command into bin/
+	@cd rehearsal && $(GO) build -o ../bin/rehearse ./cmd/rehearse
+
+.PHONY: clean-tools
+clean-tools: tools ## Remove the tools that the rehearsal has built and kept
+	bin/rehearse clean-tools
 
 .PHONY: build
-build: ## Compile the program (the first time takes minutes)
+build: go ## Compile the program alone
 	$(GO) build -o bin/eks-gpu-slicing .
 
 .PHONY: unit
-unit: ## Test the program without an engine: seconds, once compiled
+unit: go ## Test the program without an engine: seconds, once compiled
 	$(GO) test ./...
 
 .PHONY: test
 test: unit ## Run all tests
-	cd rehearsal && $(GO) test -count=1 ./... # what they test lies outside their module, where Go's cache does not look
+	# What these test lies outside their module, where Go's cache does not look.
+	cd rehearsal && $(GO) test -count=1 ./...
 
 .PHONY: lint
 lint: generated ## Lint both modules and check what is generated
 	$(GO) mod tidy -diff
 	$(LINT) run ./...
+	cd rehearsal && $(GO) mod tidy -diff
 	cd rehearsal && $(LINT) run --config ../.golangci.yml ./...
 
 .PHONY: generated
-generated: ## Check that the generated code is current
+generated: go ## Check that the generated code is current
 	cd rehearsal && $(GO) run ./manifestgen -check
+	cd rehearsal && $(GO) run ./catalogue/generate -check
 
 .PHONY: generate
-generate: ## Rewrite the generated code from the pinned versions
+generate: go ## Rewrite the generated code from the pinned versions
 	cd rehearsal && $(GO) run ./manifestgen
+	cd rehearsal && $(GO) generate ./catalogue
