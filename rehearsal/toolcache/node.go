@@ -25,9 +25,6 @@ type Component struct {
 	Version string
 	// Official tells that it is Pulumi's own build, installed by the user.
 	Official bool
-	// CompileCache is a folder where node may keep compiled scripts, "" for a
-	// component that does not run under the user's node.
-	CompileCache string
 }
 
 // EKSComponent finds the official plugin of the version that rehearsal/npm
@@ -64,9 +61,8 @@ func (c *Cache) EKSComponent(ctx context.Context, checkout string) (Component, e
 		return Component{}, fmt.Errorf("installing pulumi-eks %s: %w", version, err)
 	}
 	return Component{
-		Command:      []string{node, filepath.Join(root, "node_modules", pkg, "cmd", "provider", "index.js")},
-		Version:      version,
-		CompileCache: filepath.Join(c.dir, "node-compile-cache"),
+		Command: []string{node, filepath.Join(root, "node_modules", pkg, "cmd", "provider", "index.js")},
+		Version: version,
 	}, nil
 }
 
@@ -130,7 +126,7 @@ func (p npmPackages) install(ctx context.Context, dir string) error {
 	cmd.Dir = dir
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
-	done := p.cache.progress.run("installing pulumi-eks "+p.version+" with npm", "about half a minute, 200 MB", out.state)
+	done := p.cache.progress.run(ctx, "installing pulumi-eks "+p.version+" with npm", "about half a minute, 200 MB", out.state)
 	err = child.Run(cmd)
 	done(err)
 	if err != nil {

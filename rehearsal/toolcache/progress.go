@@ -1,6 +1,7 @@
 package toolcache
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -32,7 +33,7 @@ func (p *progress) note(text string) { _, _ = fmt.Fprintln(p.out, "rehearse: "+t
 // run shows that the work goes on until the function it returns is called.
 // what begins with a verb, such as "building the Pulumi CLI". estimate is how
 // long it takes at most, state what to say of it meanwhile.
-func (p *progress) run(what, estimate string, state func() string) (done func(err error)) {
+func (p *progress) run(ctx context.Context, what, estimate string, state func() string) (done func(err error)) {
 	start := time.Now()
 	p.show(fmt.Sprintf("%s, once: %s", what, estimate), false)
 	stop := make(chan struct{})
@@ -53,7 +54,10 @@ func (p *progress) run(what, estimate string, state func() string) (done func(er
 		close(stop)
 		wg.Wait()
 		end := "took"
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			end = "was interrupted after"
+		case err != nil:
 			end = "failed after"
 		}
 		p.show(fmt.Sprintf("%s %s %v", what, end, since(start)), true)

@@ -163,8 +163,8 @@ func (j *job) run(ctx context.Context, dir string) error {
 	// -v names the packages that are being compiled, for the progress.
 	cmd := j.goCommand(ctx, "build", "-v", "-buildvcs=false", "-ldflags", j.ldflags(), "-o", filepath.Join(dir, j.tool.Name), j.tool.Package)
 	cmd.Stdout, cmd.Stderr = out, out
-	estimate := fmt.Sprintf("up to %v on two cores, seconds if Go has compiled it before", j.tool.Estimate)
-	done := j.cache.progress.run("building "+j.tool.Title, estimate, out.state)
+	estimate := fmt.Sprintf("up to %.0f minutes on two cores, seconds if Go has compiled it before", j.tool.Estimate.Minutes())
+	done := j.cache.progress.run(ctx, "building "+j.tool.Title, estimate, out.state)
 	err := child.Run(cmd)
 	done(err)
 	if err != nil {

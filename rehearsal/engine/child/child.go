@@ -36,6 +36,12 @@ type Child struct {
 	err    error
 }
 
+// SignalError says which signal ended a child.
+type SignalError struct{ Signal syscall.Signal }
+
+// Error names the signal as the system does.
+func (e *SignalError) Error() string { return "it was ended by the signal " + e.Signal.String() }
+
 // Command is a command with env for its whole environment. When ctx ends, its
 // process group is interrupted, and what is left of it after grace is killed.
 // Start it with [Start].
@@ -86,6 +92,8 @@ func (c *Child) finish(err error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		c.err = err
+	} else if ws, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		c.err = &SignalError{ws.Signal()}
 	}
 	if kill := signalGroup(c.cmd, syscall.SIGKILL); kill != nil && !errors.Is(kill, os.ErrProcessDone) {
 		c.err = errors.Join(c.err, kill)
@@ -95,8 +103,9 @@ func (c *Child) finish(err error) {
 // Done is closed when the child is gone, and its group with it.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
-// Wait returns the exit status when the child is gone, -1 if a signal ended
-// it. The error is that of its context, when that ended, or of its output.
+// Wait returns the exit status when the child is gone. The status is -1 and the
+// error a [*SignalError] if a signal ended it; other errors are about its output,
+// or the end of its context.
 func (c *Child) Wait() (status int, err error) {
 	<-c.done
 	return c.status, c.err

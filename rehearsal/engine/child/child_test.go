@@ -113,8 +113,10 @@ func TestContextInterruptsThenKills(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("it did not end")
 			}
-			if status, _ := c.Wait(); status != tc.status {
-				t.Errorf("status %d, want %d", status, tc.status)
+			status, err := c.Wait()
+			var signalled *child.SignalError
+			if killed := errors.As(err, &signalled) && signalled.Signal == syscall.SIGKILL; status != tc.status || killed != (status == -1) {
+				t.Errorf("status %d, %v; want %d", status, err, tc.status)
 			}
 			gone(t, pids...)
 		})

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eks-gpu-slicing/rehearsal/engine"
+)
+
+func newPreview(s streams, dir *string) *cobra.Command {
+	var t target
+	var file string
+	cmd := &cobra.Command{
+		Use:   "preview",
+		Short: "Show what the stack would create, change or delete",
+		Long: `Preview runs the program under the real Pulumi engine and shows the engine's own
+plan, as "pulumi preview" does on a new stack. The AWS account that it is made
+against is simulated.
+
+` + worlds() + "\n" + exitStatuses,
+		Example: `  rehearse preview
+  rehearse preview --stack prod --config 'publicAccessCidrs=["203.0.113.7/32"]'
+  rehearse preview --config gpuSlices=8 --json plan.json
+  rehearse preview --world no-1.28`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return preview(cmd.Context(), s, *dir, &t, file)
+		},
+	}
+	t.addFlags(cmd, dir)
+	cmd.Flags().StringVar(&file, "json", "", "also write the plan to this `FILE`: resources, their dependencies, providers\nand inputs, outputs and diagnostics")
+	return cmd
+}
+
+func preview(ctx context.Context, s streams, dir string, t *target, file string) (err error) {
+	start := time.Now()
+	r, err := t.prepare(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var out *os.File
+	if file != "" { // before the work, in case it cannot be written
+		if out, err = os.Create(file); err != nil {
+			return usage(fmt.Errorf("--json: %w", err))
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+	}
+	e, err := engine.Start(ctx, r.options)
+	if err != nil {
+		return &failure{statusFailed, explain(err)}
+	}
+	defer e.Close()
+
+	_, _ = fmt.Fprintf(s.out, "Real: %s.\nSimulated: %s. Nothing is created.\n", r.real, r.simulated)
+	if r.note != "" {
+		_, _ = fmt.Fprintf(s.out, "Note: %s.\n", r.note)
+	}
+	_, _ = fmt.Fprintln(s.out)
+	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, out != nil)
+	if err != nil {
+		return &failure{statusFailed, explain(err)}
+	}
+	if out != nil {
+		if err := write(out, plan); err != nil {
+			return &failure{statusFailed, fmt.Errorf("--json: %w", err)}
+		}
+	}
+	if status != 0 {
+		return &failure{status: status}
+	}
+	_, err = fmt.Fprintf(s.out, "\nPlanned in %v against a simulated AWS account; nothing was created.\n", time.Since(start).Round(100*time.Millisecond))
+	return err
+}
+
+func write(file *os.File, plan *engine.Plan) error {
+	e := json.NewEncoder(file)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(plan)
+}
