@@ -178,9 +178,6 @@ func (l *Launch) place(a *Account) error {
 		if err != nil {
 			return err
 		}
-		if g.VPCID != subnet.VPCID {
-			return refuse("InvalidParameter", "Security group %s and subnet %s belong to different networks.", id, subnet.ID)
-		}
 		l.Groups = append(l.Groups, g.clone())
 	}
 	return nil

@@ -137,6 +137,10 @@ func TestLifecycle(t *testing.T) {
 		t.Errorf("terminated: %+v, %d addresses free of %d", i, free(), before)
 	}
 	wantEmpty(t, a)
+	changes, err = a.TerminateInstances(id)
+	if d := cmp.Diff([]account.StateChange{{ID: id, Previous: account.StateTerminated, Current: account.StateTerminated}}, must(t, changes, err)); d != "" {
+		t.Errorf("ended twice: %s", d)
+	}
 	short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer stop()
 	if _, _, err := a.WaitInstances(short, revision); !errors.Is(err, context.DeadlineExceeded) {

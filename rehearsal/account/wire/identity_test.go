@@ -140,6 +140,17 @@ func TestPodIdentityAgent(t *testing.T) { // not parallel: it sets the pod's env
 	}
 }
 
+// presigned is a GetCallerIdentity that is good for STS and names no cluster: whoever sees it could
+// enter any, if the authenticator took it.
+func (w *world) presigned(c account.Credentials) string {
+	w.Helper()
+	r, err := sts.NewPresignClient(sts.NewFromConfig(w.config(c), func(o *sts.Options) {
+		o.BaseEndpoint = aws.String("https://sts." + region + ".amazonaws.com")
+	})).PresignGetCallerIdentity(w.Context(), &sts.GetCallerIdentityInput{})
+	w.ok(err)
+	return r.URL
+}
+
 // node is a managed node of the cluster.
 func (w *world) node() string {
 	w.Helper()
@@ -202,6 +213,7 @@ func TestAuthenticator(t *testing.T) {
 		"another path":        {raw(strings.Replace(string(text), ".com/?", ".com/x?", 1)), "unexpected hostname or path"},
 		"plain HTTP":          {raw(strings.Replace(string(text), "https:", "http:", 1)), "unexpected hostname"},
 		"another action":      {raw(strings.Replace(string(text), "GetCallerIdentity", "GetSessionToken", 1)), `unexpected action "GetSessionToken"`},
+		"bound to no cluster": {raw(w.presigned(user)), "does not cover the header X-K8s-Aws-Id"},
 		"a parameter more":    {raw(string(text) + "&Policy=x"), `a parameter "Policy" that is not allowed`},
 		"a parameter twice":   {raw(string(text) + "&Version=2011-06-15"), `the parameter "Version" 2 times`},
 		"another cluster's":   {make1(user, region, "d", time.Now()), "the signature does not match"},
