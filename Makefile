@@ -40,6 +40,10 @@ test: unit ## Run all tests
 	# What these test lies outside their module, where Go's cache does not look.
 	cd rehearsal && $(GO) test -count=1 ./...
 
+.PHONY: bench
+bench: go ## Time the preview, and the engine's own floor beside it
+	cd rehearsal && $(GO) test -run '^$$' -bench . -benchtime 5x ./scenario
+
 .PHONY: lint
 lint: generated ## Lint both modules and check what is generated
 	$(GO) mod tidy -diff
