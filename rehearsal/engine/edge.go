@@ -40,6 +40,9 @@ type edge struct {
 	wg       sync.WaitGroup
 	ctx      context.Context
 	stop     context.CancelFunc
+
+	mu     sync.Mutex
+	leaves map[string]tls.Certificate // by host
 }
 
 // newEdge starts an edge and writes its authority's certificate to caFile.
@@ -48,7 +51,7 @@ func newEdge(ctx context.Context, caFile string) (*edge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the edge's certificate authority: %w", err)
 	}
-	e := &edge{key: key}
+	e := &edge{key: key, leaves: map[string]tls.Certificate{}}
 	e.ca, err = e.sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "rehearsal edge"},
 		IsCA:    true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -131,8 +134,13 @@ func (e *edge) answer(conn net.Conn, host string) {
 		status, http.StatusText(status), len(body), body)
 }
 
-// leaf is a certificate for host, with its authority's behind it.
+// leaf is the certificate for host, with its authority's behind it.
 func (e *edge) leaf(host string) (tls.Certificate, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known, ok := e.leaves[host]; ok {
+		return known, nil
+	}
 	c := &x509.Certificate{Subject: pkix.Name{CommonName: host}, KeyUsage: x509.KeyUsageDigitalSignature}
 	if ip := net.ParseIP(host); ip != nil {
 		c.IPAddresses = []net.IP{ip}
@@ -143,7 +151,9 @@ func (e *edge) leaf(host string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	return tls.Certificate{Certificate: [][]byte{signed.Raw, e.ca.Raw}, PrivateKey: e.key}, nil
+	leaf := tls.Certificate{Certificate: [][]byte{signed.Raw, e.ca.Raw}, PrivateKey: e.key}
+	e.leaves[host] = leaf
+	return leaf, nil
 }
 
 // sign makes a certificate of the edge's only key; a nil parent signs itself.

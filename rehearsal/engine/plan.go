@@ -168,7 +168,9 @@ func (p *Plan) readSaved(file string, states map[resource.URN]*apitype.StepEvent
 			Dependencies: []resource.URN{}, Inputs: map[string]any{},
 		}
 		if goal := planned.Goal; goal != nil {
-			r.Parent, r.PropertyDependencies = goal.Parent, goal.PropertyDependencies
+			r.Parent = goal.Parent
+			r.PropertyDependencies = maps.Clone(goal.PropertyDependencies)
+			maps.DeleteFunc(r.PropertyDependencies, func(_ resource.PropertyKey, on []resource.URN) bool { return len(on) == 0 })
 			r.Dependencies = append(r.Dependencies, slices.Sorted(slices.Values(goal.Dependencies))...)
 		}
 		if state := states[urn]; state != nil {

@@ -45,6 +45,14 @@ func (p *echo) Check(_ context.Context, r plugin.CheckRequest) (plugin.CheckResp
 	return plugin.CheckResponse{Properties: r.News}, nil
 }
 
+func (p *echo) DiffConfig(_ context.Context, r plugin.DiffConfigRequest) (plugin.DiffConfigResponse, error) {
+	return provider.Diff(r.OldInputs, r.NewInputs, provider.Rules{}), nil
+}
+
+func (p *echo) Diff(_ context.Context, r plugin.DiffRequest) (plugin.DiffResponse, error) {
+	return provider.Diff(r.OldInputs, r.NewInputs, provider.Rules{}), nil
+}
+
 func (p *echo) Create(_ context.Context, r plugin.CreateRequest) (plugin.CreateResponse, error) {
 	if r.Preview {
 		return plugin.CreateResponse{Properties: r.Properties, Status: resource.StatusOK}, nil

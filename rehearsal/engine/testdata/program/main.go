@@ -29,7 +29,7 @@ func main() {
 	pulumi.Run(func(ctx *pulumi.Context) error {
 		c := config.New(ctx, "")
 		switch does := c.Get("does"); does {
-		case "nothing":
+		case "", "nothing":
 			return nil
 		case "environment":
 			fmt.Println(strings.Join(os.Environ(), "\n"))
