@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,18 +39,16 @@ against is simulated.
 	return cmd
 }
 
-func preview(ctx context.Context, s streams, dir string, t *target, file string) (err error) {
+func preview(ctx context.Context, s streams, dir string, t *target, file string) error {
 	start := time.Now()
+	if file != "" { // now, rather than after the work
+		if _, err := os.Stat(filepath.Dir(file)); err != nil {
+			return usage(fmt.Errorf("--json %s: %w", file, err))
+		}
+	}
 	r, err := t.prepare(ctx, dir)
 	if err != nil {
 		return err
-	}
-	var out *os.File
-	if file != "" { // before the work, in case it cannot be written
-		if out, err = os.Create(file); err != nil {
-			return usage(fmt.Errorf("--json: %w", err))
-		}
-		defer func() { err = errors.Join(err, out.Close()) }()
 	}
 	e, err := engine.Start(ctx, r.options)
 	if err != nil {
@@ -62,13 +61,13 @@ func preview(ctx context.Context, s streams, dir string, t *target, file string)
 		_, _ = fmt.Fprintf(s.out, "Note: %s.\n", r.note)
 	}
 	_, _ = fmt.Fprintln(s.out)
-	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, out != nil)
+	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, file != "")
 	if err != nil {
 		return &failure{statusFailed, explain(err)}
 	}
-	if out != nil {
-		if err := write(out, plan); err != nil {
-			return &failure{statusFailed, fmt.Errorf("--json: %w", err)}
+	if file != "" {
+		if err := writePlan(file, plan); err != nil {
+			return &failure{statusFailed, fmt.Errorf("--json: %w", explain(err))}
 		}
 	}
 	if status != 0 {
@@ -78,9 +77,13 @@ func preview(ctx context.Context, s streams, dir string, t *target, file string)
 	return err
 }
 
-func write(file *os.File, plan *engine.Plan) error {
+func writePlan(path string, plan *engine.Plan) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
 	e := json.NewEncoder(file)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(plan)
+	return errors.Join(e.Encode(plan), file.Close())
 }

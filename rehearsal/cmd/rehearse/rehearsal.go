@@ -151,11 +151,19 @@ func (t *target) providers(project *engine.Project) (map[string]func() plugin.Pr
 
 // explain adds the next step to an error of the file system's.
 func explain(err error) error {
+	var path *fs.PathError
+	if !errors.As(err, &path) || path.Op == "fork/exec" {
+		return err
+	}
+	elsewhere := ""
+	if strings.HasPrefix(path.Path, os.TempDir()) {
+		elsewhere = "; TMPDIR may name another folder"
+	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("%w: free some space in %s, or set TMPDIR to a folder on another disk", err, os.TempDir())
+		return fmt.Errorf("%w: free some space on the disk of %s%s", err, path.Path, elsewhere)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: set TMPDIR to a folder you may write", err)
+		return fmt.Errorf("%w: you must be able to write there%s", err, elsewhere)
 	}
 	return err
 }
