@@ -1,0 +1,212 @@
+// Package report is what a rehearsal found, as data and as tables.
+//
+// The JSON names are a stable interface: others read the file.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"text/tabwriter"
+)
+
+// Run is one rehearsal from its first preview to its last look at the account.
+type Run struct {
+	Stack string `json:"stack"`
+	// Phases in the order they ran; after the first that fell short only those that
+	// clean up.
+	Phases []Phase `json:"phases"`
+	// Nodes and Pods are as they stood when all pods were settled.
+	Nodes []Node `json:"nodes"`
+	Pods  []Pod  `json:"pods"`
+	// NodeClaimsLaunched are all that Karpenter ever launched.
+	NodeClaimsLaunched []NodeClaim  `json:"nodeClaimsLaunched"`
+	DeniedCalls        []DeniedCall `json:"deniedCalls"`
+	// Leftovers are what the account still held at the end.
+	Leftovers []Leftover `json:"leftovers"`
+}
+
+// Phase is a step of a rehearsal.
+type Phase struct {
+	Name string `json:"name"`
+	// Seconds it took.
+	Seconds float64 `json:"seconds"`
+	// OK is false for one that fell short.
+	OK bool `json:"ok"`
+}
+
+// Node is a node of the cluster.
+type Node struct {
+	Name string `json:"name"`
+	// Pool is the NodePool, or the managed node group, it belongs to.
+	Pool         string `json:"pool"`
+	InstanceType string `json:"instanceType"`
+	// CapacityType is spot or on-demand.
+	CapacityType string `json:"capacityType"`
+	Zone         string `json:"zone"`
+	// PricePerHour is in USD.
+	PricePerHour float64 `json:"pricePerHour"`
+	// GPUSlices is how many nvidia.com/gpu the node offers, GPUSlicesUsed how many
+	// its pods have.
+	GPUSlices     int64 `json:"gpuSlices"`
+	GPUSlicesUsed int64 `json:"gpuSlicesUsed"`
+}
+
+// Pod is a pod of the workloads.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Node is "" for a pod that has none.
+	Node  string `json:"node"`
+	Phase string `json:"phase"`
+	// Reason is why the pod does not run, in Karpenter's, the scheduler's or the
+	// node's own words; "" for one that runs or has succeeded.
+	Reason string `json:"reason"`
+	// PendingSeconds are from the pod's creation until it was ready, or until now.
+	// Kubernetes tells these times in whole seconds.
+	PendingSeconds float64 `json:"pendingSeconds"`
+}
+
+// NodeClaim is a NodeClaim for which an instance was launched.
+type NodeClaim struct {
+	Name         string `json:"name"`
+	Pool         string `json:"pool"`
+	InstanceID   string `json:"instanceId"`
+	InstanceType string `json:"instanceType"`
+	CapacityType string `json:"capacityType"`
+	Zone         string `json:"zone"`
+}
+
+// DeniedCall is a call to the account that IAM did not allow.
+type DeniedCall struct {
+	Principal string `json:"principal"`
+	Action    string `json:"action"`
+	Resource  string `json:"resource"`
+	// Reason is what decided.
+	Reason string `json:"reason"`
+	// DryRun tells a question from a deed.
+	DryRun bool `json:"dryRun"`
+	Count  int  `json:"count"`
+}
+
+// Leftover is something that the account should not hold any more.
+type Leftover struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// New is a run of which nothing is known yet: its lists are empty, not null.
+func New(stack string) *Run {
+	return &Run{
+		Stack: stack, Phases: []Phase{}, Nodes: []Node{}, Pods: []Pod{},
+		NodeClaimsLaunched: []NodeClaim{}, DeniedCalls: []DeniedCall{}, Leftovers: []Leftover{},
+	}
+}
+
+// OK tells whether no phase fell short.
+func (r *Run) OK() bool {
+	for _, p := range r.Phases {
+		if !p.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// WriteJSON writes the run as JSON.
+func (r *Run) WriteJSON(out io.Writer) error {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// Write writes the run's tables: nodes, pods that could not be placed, denied calls,
+// leftovers and phases. Tables without rows are left out.
+func (r *Run) Write(out io.Writer) error {
+	t := tables{out: out}
+	var rows [][]string
+	total := 0.0
+	for _, n := range r.Nodes {
+		slices := "-"
+		if n.GPUSlices > 0 {
+			slices = fmt.Sprintf("%d of %d", n.GPUSlicesUsed, n.GPUSlices)
+		}
+		total += n.PricePerHour
+		rows = append(rows, []string{n.Name, n.Pool, n.InstanceType, n.CapacityType, n.Zone, fmt.Sprintf("%.4f", n.PricePerHour), slices})
+	}
+	t.table("Nodes", "NODE\tPOOL\tTYPE\tCAPACITY\tZONE\t$/H\tSLICES USED", rows)
+	if len(rows) > 0 {
+		t.line("%d nodes, $%.4f an hour", len(rows), total)
+	}
+	rows = nil
+	placed := 0
+	for _, p := range r.Pods {
+		if p.Reason == "" {
+			placed++
+			continue
+		}
+		rows = append(rows, []string{p.Namespace + "/" + p.Name, p.Phase, fmt.Sprintf("%.0f", p.PendingSeconds), p.Reason})
+	}
+	if len(r.Pods) > 0 {
+		t.line("%d of %d pods run or have succeeded; Karpenter launched %d nodes in all", placed, len(r.Pods), len(r.NodeClaimsLaunched))
+	}
+	t.table("Pods that could not be placed", "POD\tPHASE\tSECONDS\tREASON", rows)
+	rows = nil
+	for _, d := range r.DeniedCalls {
+		rows = append(rows, []string{fmt.Sprint(d.Count), d.Action, d.Resource, d.Principal, d.Reason})
+	}
+	t.table("Calls that IAM denied", "TIMES\tACTION\tRESOURCE\tBY\tREASON", rows)
+	rows = nil
+	for _, l := range r.Leftovers {
+		rows = append(rows, []string{l.Type, l.ID})
+	}
+	t.table("Left over in the account", "TYPE\tID", rows)
+	rows = nil
+	seconds := 0.0
+	for _, p := range r.Phases {
+		result := "ok"
+		if !p.OK {
+			result = "FELL SHORT"
+		}
+		seconds += p.Seconds
+		rows = append(rows, []string{p.Name, fmt.Sprintf("%.1f", p.Seconds), result})
+	}
+	t.table("Phases", "PHASE\tSECONDS\tRESULT", rows)
+	t.line("%.1f s in all", math.Round(seconds*10)/10)
+	return t.err
+}
+
+// tables writes tables and keeps the first error.
+type tables struct {
+	out io.Writer
+	err error
+}
+
+func (t *tables) line(format string, args ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.out, format+"\n", args...)
+	}
+}
+
+func (t *tables) table(title, header string, rows [][]string) {
+	if len(rows) == 0 || t.err != nil {
+		return
+	}
+	t.line("\n%s", title)
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, header) // Flush tells what went wrong
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				_, _ = fmt.Fprint(w, "\t")
+			}
+			_, _ = fmt.Fprint(w, cell)
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	if t.err == nil {
+		t.err = w.Flush()
+	}
+}
