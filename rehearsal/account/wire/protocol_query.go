@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // ec2Query is the EC2 query protocol: form parameters in, XML out ("Making API requests" in the
@@ -213,7 +214,19 @@ func writeXML(w http.ResponseWriter, c *call, status int, encode func(*xml.Encod
 	send(w, c, status, b.Bytes())
 }
 
+// An answer that does not fit the client's read buffer is held back for a moment, as the network
+// holds back AWS's. The Go SDK closes a request's body as soon as the answer's headers are there;
+// if net/http has not yet looked for the body's end by then, it takes the close for a failed write
+// and drops the connection with the rest of the answer in it ("use of closed network connection").
+const (
+	clientBuffer = 2048
+	latency      = 5 * time.Millisecond
+)
+
 func send(w http.ResponseWriter, c *call, status int, body []byte) {
+	if len(body) > clientBuffer {
+		time.Sleep(latency)
+	}
 	w.Header().Set("X-Amzn-RequestId", c.id)
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a caller that has gone is not an error of ours
