@@ -183,8 +183,8 @@ type SpotPrice struct {
 	USDPerHour                     float64
 }
 
-// DescribeSpotPriceHistory lists today's spot prices by type and zone; they do not move. types ""
-// is all.
+// DescribeSpotPriceHistory lists today's spot prices by type and zone; they do not move. No
+// types is all types.
 func (a *Account) DescribeSpotPriceHistory(types []string) ([]SpotPrice, error) {
 	all, err := a.types.TypesIn(a.region)
 	if err != nil {

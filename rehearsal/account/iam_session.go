@@ -203,15 +203,6 @@ func (a *Account) QueuePolicyOf(arn string) *authz.Policy {
 	return nil
 }
 
-// RoleTarget is a role as IAM sees it. One that is not there is IAM's error.
-func (a *Account) RoleTarget(name string) (authz.Target, error) {
-	r, err := a.GetRole(name)
-	if err != nil {
-		return authz.Target{}, err
-	}
-	return authz.Target{Type: "role", ARN: r.ARN, Tags: r.Tags}, nil
-}
-
 // PodClaims are what a pod's service account token says of it.
 type PodClaims struct{ Namespace, ServiceAccount, Pod, PodUID string }
 
