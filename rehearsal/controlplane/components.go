@@ -46,7 +46,7 @@ type ports struct {
 	etcdClient, etcdPeer, apiserver, manager, scheduler int
 }
 
-func local(scheme string, port int) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port) }
+func local(port int) string { return fmt.Sprintf("https://127.0.0.1:%d", port) }
 
 // component is the configuration of one component's process.
 func (cp *ControlPlane) component(name string) process.Config {
@@ -67,6 +67,9 @@ func (cp *ControlPlane) component(name string) process.Config {
 		Args: append([]string{name}, args...),
 		Dir:  cp.cfg.Dir,
 		Log:  cp.LogFile(name),
+		// Watch caches and event histories make most of the heap: half the garbage
+		// costs a few per cent of CPU and saves a third of the memory.
+		Env: []string{"GOGC=50"},
 	}
 }
 
@@ -75,7 +78,7 @@ func (cp *ControlPlane) path(elem ...string) string {
 }
 
 func (cp *ControlPlane) etcdArgs() []string {
-	client, peer := local("https", cp.ports.etcdClient), local("https", cp.ports.etcdPeer)
+	client, peer := local(cp.ports.etcdClient), local(cp.ports.etcdPeer)
 	return []string{
 		"--name=rehearsal",
 		"--data-dir=" + cp.path(dataDir),
@@ -108,7 +111,7 @@ func (cp *ControlPlane) apiserverArgs() []string {
 		"--tls-cert-file=" + cp.path(pkiDir, "serving.crt"),
 		"--tls-private-key-file=" + cp.path(pkiDir, "serving.key"),
 		"--client-ca-file=" + cp.path(pkiDir, "ca.crt"),
-		"--etcd-servers=" + local("https", cp.ports.etcdClient),
+		"--etcd-servers=" + local(cp.ports.etcdClient),
 		"--etcd-cafile=" + cp.path(pkiDir, "ca.crt"),
 		"--etcd-certfile=" + cp.path(pkiDir, "etcd-client.crt"),
 		"--etcd-keyfile=" + cp.path(pkiDir, "etcd-client.key"),

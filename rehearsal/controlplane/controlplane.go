@@ -160,7 +160,7 @@ func (cp *ControlPlane) launch(ctx context.Context, takePorts func(n int) ([]int
 			cp.cfg.Log.Warn(stopErr.Error())
 		}
 		var exit *process.ExitError
-		taken := errors.As(err, &exit) && strings.Contains(process.Tail(exit.Log, 200), "address already in use")
+		taken := errors.As(err, &exit) && strings.Contains(process.Tail(exit.Log, 0, 200), "address already in use")
 		if !taken || attempt == attempts {
 			return fmt.Errorf("starting a control plane in %s: %w", cp.cfg.Dir, err)
 		}
@@ -302,7 +302,7 @@ func (cp *ControlPlane) kill() {
 // removeFiles leaves only the logs and the lock file, and gives the lock back. The
 // file stays because a lock on a deleted file would exclude nobody.
 func (cp *ControlPlane) removeFiles() error {
-	defer cp.lock.Close()
+	defer func() { _ = cp.lock.Close() }()
 	var errs []error
 	for _, name := range ownFiles {
 		if name != logsDir {
@@ -313,7 +313,7 @@ func (cp *ControlPlane) removeFiles() error {
 }
 
 // Endpoint is the API server's URL, https://127.0.0.1:PORT.
-func (cp *ControlPlane) Endpoint() string { return local("https", cp.ports.apiserver) }
+func (cp *ControlPlane) Endpoint() string { return local(cp.ports.apiserver) }
 
 // CA is the PEM of the certificate authority that signed the API server's
 // certificate.
@@ -350,7 +350,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // at the end, so that no port is found twice
+		defer func() { _ = l.Close() }() // at the end, so that no port is found twice
 		addr, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
 			return nil, fmt.Errorf("a TCP listener's address is a %T", l.Addr())

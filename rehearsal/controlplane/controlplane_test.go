@@ -1,14 +1,10 @@
 package controlplane
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,11 +16,9 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -145,13 +139,13 @@ func TestLife(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if resp.StatusCode != want {
 				t.Errorf("GET %s without credentials: %d, want %d", path, resp.StatusCode, want)
 			}
 		}
-		if resp, err := client.Get(local("https", cp.ports.etcdClient) + "/version"); err == nil {
-			resp.Body.Close()
+		if resp, err := client.Get(local(cp.ports.etcdClient) + "/version"); err == nil {
+			_ = resp.Body.Close()
 			t.Errorf("etcd answers %s to a client without a certificate", resp.Status)
 		}
 	})
@@ -237,320 +231,4 @@ func TestLife(t *testing.T) {
 	if want := []string{lockFile, logsDir, filepath.Base(foreign)}; !slices.Equal(left, want) {
 		t.Errorf("Stop leaves %v in the directory, want %v", left, want)
 	}
-}
-
-func TestTwoAtOnceOneByContext(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	type result struct {
-		cp  *ControlPlane
-		err error
-	}
-	results := make(chan result)
-	for i, ctx := range []context.Context{ctx, t.Context()} {
-		dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
-		go func() {
-			cp, err := Start(ctx, Config{Dir: dir, Binary: binary})
-			results <- result{cp, err}
-		}()
-	}
-	var both []*ControlPlane
-	for range 2 {
-		r := <-results
-		if r.err != nil {
-			t.Fatal(r.err)
-		}
-		both = append(both, r.cp)
-	}
-	for i, cp := range both {
-		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "same-name"}}
-		if _, err := clientFor(t, cp.RESTConfig()).CoreV1().Namespaces().Create(t.Context(), ns, metav1.CreateOptions{}); err != nil {
-			t.Errorf("control plane %d: %v", i, err)
-		}
-	}
-	cancelled, other := both[0], both[1]
-	if strings.HasSuffix(other.cfg.Dir, "/0") {
-		cancelled, other = other, cancelled
-	}
-	ids := processIDs(cancelled)
-	cancel()
-	select {
-	case <-cancelled.Done():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the control plane runs 20s after its context was cancelled")
-	}
-	expectGone(t, ids)
-	if err := cancelled.Err(); err != nil {
-		t.Errorf("Err() after the context was cancelled: %v", err)
-	}
-	if err := other.get(t.Context(), other.Endpoint()+"/readyz"); err != nil {
-		t.Errorf("the other control plane: %v", err)
-	}
-	if err := other.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestKilledParentLeavesNothing(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := exec.CommandContext(t.Context(), self)
-	parent.Env = append(os.Environ(), parentEnv+"="+dir)
-	parent.Stderr = os.Stderr
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "up ") {
-		t.Fatalf("the parent says %q, %v", line, err)
-	}
-	r, err := readRecord(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []process.ID
-	for _, id := range r.Components {
-		ids = append(ids, id)
-	}
-	if len(ids) != 4 || r.Owner.PID != parent.Process.Pid {
-		t.Fatalf("record %+v, want 4 components and owner %d", r, parent.Process.Pid)
-	}
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = parent.Wait() // the error is the kill
-	expectGone(t, ids)
-
-	// Its directory is full of what it left, and can be used again.
-	if _, err := os.Stat(filepath.Join(dir, dataDir)); err != nil {
-		t.Fatalf("the killed run left no data: %v", err)
-	}
-	cp, err := Start(t.Context(), Config{Dir: dir, Binary: binary})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cp.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestCleanKillsWhatOutlivedACrash(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	survivor, err := process.Start(process.Config{Name: etcd, Path: "/bin/sleep", Args: []string{"1000"}, Log: filepath.Join(dir, logsDir, "etcd.log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := process.Start(process.Config{Name: "foreign", Path: "/bin/sleep", Args: []string{"1000"}, Log: filepath.Join(t.TempDir(), "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _, _ = foreign.ID().Kill() }()
-	r := record{Components: map[string]process.ID{
-		etcd: survivor.ID(),
-		// A number that has since been given to another process.
-		apiserver: {PID: foreign.ID().PID, Start: foreign.ID().Start - 1},
-	}}
-	if err := r.write(dir); err != nil {
-		t.Fatal(err)
-	}
-	found, err := Clean(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{fmt.Sprintf("killed etcd (pid %d), left over from a crash", survivor.ID().PID)}
-	if !slices.Equal(found, want) {
-		t.Errorf("Clean found %q, want %q", found, want)
-	}
-	if survivor.ID().Alive() {
-		t.Error("the survivor is alive")
-	}
-	if !foreign.ID().Alive() {
-		t.Error("a process that was never ours was killed")
-	}
-	if _, err := os.Stat(filepath.Join(dir, recordFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the record is still there: %v", err)
-	}
-	if found, err := Clean(dir); err != nil || found != nil {
-		t.Errorf("second Clean = %v, %v", found, err)
-	}
-	if found, err := Clean(filepath.Join(dir, "missing")); err != nil || found != nil {
-		t.Errorf("Clean of a missing directory = %v, %v", found, err)
-	}
-}
-
-func TestTakenPort(t *testing.T) {
-	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	calls := 0
-	choose := func(n int) ([]int, error) {
-		calls++
-		p, err := freePorts(n)
-		if addr, ok := taken.Addr().(*net.TCPAddr); ok && calls == 1 && err == nil {
-			p[2] = addr.Port // the API server's
-		}
-		return p, err
-	}
-	cp, err := start(t.Context(), Config{Dir: t.TempDir(), Binary: binary}, choose)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if calls != 2 {
-		t.Errorf("ports were chosen %d times, want 2", calls)
-	}
-	if err := cp.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestStartErrors(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	_, err := Start(t.Context(), Config{Dir: dir, Binary: "/no/such/kube"})
-	if err == nil || !strings.Contains(err.Error(), "/no/such/kube") {
-		t.Errorf("missing binary: %v", err)
-	}
-	broken := filepath.Join(t.TempDir(), "kube")
-	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho I am no $1; exit 7\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Start(t.Context(), Config{Dir: dir, Binary: broken})
-	for _, want := range []string{"etcd (pid ", "exit status 7", "I am no etcd", dir} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("broken binary: %v, want it to hold %q", err, want)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err = Start(ctx, Config{Dir: dir, Binary: binary}); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled context: %v", err)
-	}
-}
-
-// reviewToken is an authenticator as EKS has one, with three principals.
-func reviewToken(w http.ResponseWriter, r *http.Request) {
-	var review authenticationv1.TokenReview
-	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	switch review.Spec.Token {
-	case "k8s-aws-v1.admin":
-		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{
-			Username: "arn:aws:iam::111122223333:role/admin", Groups: []string{"system:masters"},
-		}}
-	case "k8s-aws-v1.nobody":
-		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: "nobody"}}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(review) // the client is gone if this fails
-}
-
-func deployment() *appsv1.Deployment {
-	labels := map[string]string{"app": "gpu"}
-	one := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}
-	return &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "gpu"},
-		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{
-					Name: "main", Image: "example.com/gpu", Resources: corev1.ResourceRequirements{Limits: one},
-				}}},
-			},
-		},
-	}
-}
-
-func clientFor(t *testing.T, cfg *rest.Config) *kubernetes.Clientset {
-	t.Helper()
-	c, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func processIDs(cp *ControlPlane) []process.ID {
-	var ids []process.ID
-	for _, p := range cp.components {
-		ids = append(ids, p.ID())
-	}
-	return ids
-}
-
-// expectGone allows the kernel a moment to deliver the death signal.
-func expectGone(t *testing.T, ids []process.ID) {
-	t.Helper()
-	waitFor(t, "every process to be gone", func() (bool, string) {
-		for _, id := range ids {
-			if id.Alive() {
-				return false, fmt.Sprintf("process %d is alive", id.PID)
-			}
-		}
-		return true, ""
-	})
-}
-
-func waitFor(t *testing.T, what string, cond func() (bool, string)) {
-	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		ok, now := cond()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 15s for %s; now: %s", what, now)
-		}
-	}
-}
-
-// listening gives the local addresses of a process's listening TCP sockets.
-func listening(t *testing.T, pid int) []string {
-	t.Helper()
-	sockets := map[string]bool{}
-	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "socket:[") {
-			sockets[strings.Trim(target, "socket:[]")] = true
-		}
-	}
-	var addrs []string
-	for _, table := range []string{"tcp", "tcp6"} {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, table))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		const localAddress, state, inode, listen = 1, 3, 9, "0A"
-		for line := range strings.Lines(string(b)) {
-			fields := strings.Fields(line)
-			if len(fields) > inode && fields[state] == listen && sockets[fields[inode]] {
-				addrs = append(addrs, fields[localAddress])
-			}
-		}
-	}
-	if len(addrs) == 0 {
-		t.Errorf("process %d listens on nothing, so the check sees nothing", pid)
-	}
-	return addrs
 }

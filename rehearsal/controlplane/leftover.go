@@ -64,7 +64,7 @@ func Clean(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	return clean(dir)
 }
 
@@ -78,7 +78,7 @@ func acquire(dir string) (*os.File, error) {
 	if err == nil {
 		return lock, nil
 	}
-	lock.Close()
+	_ = lock.Close()
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}

@@ -64,7 +64,7 @@ func (cp *ControlPlane) controllersWork(ctx context.Context) error {
 
 // schedulerReady succeeds once the scheduler has read the cluster.
 func (cp *ControlPlane) schedulerReady(ctx context.Context) error {
-	return cp.get(ctx, local("https", cp.ports.scheduler)+"/readyz")
+	return cp.get(ctx, local(cp.ports.scheduler)+"/readyz")
 }
 
 // get asks for a URL of the control plane as the administrator.
@@ -77,7 +77,7 @@ func (cp *ControlPlane) get(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil {
 		return err

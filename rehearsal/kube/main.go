@@ -66,11 +66,11 @@ func run(args []string, stderr io.Writer) int {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		fmt.Fprintf(stderr, "kube: %q is no component; use one of: %s\n", name, strings.Join(names, ", "))
+		_, _ = fmt.Fprintf(stderr, "kube: %q is no component; use one of: %s\n", name, strings.Join(names, ", "))
 		return 2
 	}
 	if got := version.Get().GitVersion; got != stamp.Version {
-		fmt.Fprintf(stderr, "kube: built as version %q instead of %q; build it with -ldflags %q\n",
+		_, _ = fmt.Fprintf(stderr, "kube: built as version %q instead of %q; build it with -ldflags %q\n",
 			got, stamp.Version, stamp.LDFlags())
 		return 2
 	}
@@ -95,7 +95,7 @@ func runKubectl(args []string) int {
 	// kubectl builds its command from flags of its own before it parses them,
 	// the verbosity included.
 	if _, err := logs.GlogSetter(kubectl.GetLogVerbosity(args)); err != nil {
-		fmt.Fprintln(os.Stderr, "kubectl:", err)
+		_, _ = fmt.Fprintln(os.Stderr, "kubectl:", err)
 		return 1
 	}
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

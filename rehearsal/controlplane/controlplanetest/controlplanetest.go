@@ -30,12 +30,12 @@ func Binary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
 	kube := filepath.Join(dir, "kube")
-	build := exec.CommandContext(ctx, "go", "build", "-o", kube, "-ldflags", stamp.LDFlags(), "eks-gpu-slicing/rehearsal/kube")
+	build := exec.CommandContext(ctx, "go", "build", "-o", kube, "-ldflags", "-s -w "+stamp.LDFlags(), "eks-gpu-slicing/rehearsal/kube")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the kube binary: %w\n%s", err, out)
 	}

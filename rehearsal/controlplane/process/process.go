@@ -16,6 +16,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +62,11 @@ func Start(cfg Config) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cfg.Name, err)
 	}
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		_ = log.Close()
+		return nil, fmt.Errorf("starting %s: its log: %w", cfg.Name, err)
+	}
 	cmd := exec.Command(cfg.Path, cfg.Args...)
 	cmd.Env = cfg.Env
 	if cmd.Env == nil {
@@ -74,7 +80,7 @@ func Start(cfg Config) (*Process, error) {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // see the package's gotchas; never unlocked
-		defer log.Close()
+		defer func() { _ = log.Close() }()
 		if err := cmd.Start(); err != nil {
 			started <- fmt.Errorf("starting %s: %w", cfg.Name, err)
 			return
@@ -88,7 +94,7 @@ func Start(cfg Config) (*Process, error) {
 		if err == nil {
 			err = errors.New("exit status 0")
 		}
-		p.err = &ExitError{Name: cfg.Name, PID: id.PID, Reason: err, Log: cfg.Log, Tail: Tail(cfg.Log, tailLines)}
+		p.err = &ExitError{Name: cfg.Name, PID: id.PID, Reason: err, Log: cfg.Log, Tail: Tail(cfg.Log, before, tailLines)}
 		close(p.done)
 	}()
 	if err := <-started; err != nil {
@@ -114,6 +120,23 @@ func (p *Process) Err() error {
 		return p.err
 	default:
 		return nil
+	}
+}
+
+// ExitCode is the exit status of an ended process as a shell would say it: 128 and
+// the signal's number for one that was killed; -1 while it runs.
+func (p *Process) ExitCode() int32 {
+	var exit *exec.ExitError
+	switch err := p.Err(); {
+	case err == nil:
+		return -1
+	case !errors.As(err, &exit):
+		return 0
+	default:
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return 128 + int32(status.Signal())
+		}
+		return int32(exit.ExitCode())
 	}
 }
 
@@ -161,7 +184,7 @@ type ExitError struct {
 	PID  int
 	// Reason is how it ended: "exit status 1", "signal: killed".
 	Reason error
-	// Log is the file of its output, Tail its last lines.
+	// Log is the file of its output, Tail the last lines that this process wrote.
 	Log  string
 	Tail string
 }
@@ -179,21 +202,21 @@ func (e *ExitError) Error() string {
 // Unwrap gives the reason.
 func (e *ExitError) Unwrap() error { return e.Reason }
 
-// Tail returns the last lines of a file, at most n of them and 16 KiB, without the
-// final line break; "" if it cannot be read.
-func Tail(file string, n int) string {
+// Tail returns the last lines of a file, of what follows the first from bytes, at
+// most n lines and 16 KiB, without the final line break; "" if it cannot be read.
+func Tail(file string, from int64, n int) string {
 	const most = 16 << 10
 	f, err := os.Open(file)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return ""
 	}
-	from := max(0, info.Size()-most)
-	buf := make([]byte, info.Size()-from)
+	from = max(from, info.Size()-most)
+	buf := make([]byte, max(0, info.Size()-from))
 	read, err := f.ReadAt(buf, from)
 	if err != nil && read == 0 {
 		return ""

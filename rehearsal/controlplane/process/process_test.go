@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 		}
 		select {}
 	}
-	os.Setenv("PROCESS_TEST", "what a child must not inherit")
+	if err := os.Setenv("PROCESS_TEST", "what a child must not inherit"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -80,6 +82,40 @@ func TestEndIsAnErrorWithTheLogsTail(t *testing.T) {
 	}
 }
 
+// A log that several runs append to tells of each its own.
+func TestTailIsOfTheRun(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "log")
+	for _, run := range []string{"first", "second"} {
+		p, err := process.Start(process.Config{Name: "teller", Path: "/bin/sh", Args: []string{"-c", "echo " + run}, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		var exit *process.ExitError
+		if !errors.As(p.Err(), &exit) || exit.Tail != run {
+			t.Errorf("the %s run ended with %v", run, p.Err())
+		}
+	}
+	if got := process.Tail(log, 0, 9); got != "first\nsecond" {
+		t.Errorf("the log holds %q", got)
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]int32{"exit 0": 0, "exit 3": 3, "kill -9 $$": 137} {
+		p, err := process.Start(process.Config{Name: "teller", Path: "/bin/sh", Args: []string{"-c", script}, Log: filepath.Join(t.TempDir(), "log")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		if got := p.ExitCode(); got != want {
+			t.Errorf("%q: exit code %d, want %d", script, got, want)
+		}
+	}
+}
+
 func TestStop(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -98,9 +134,9 @@ func TestStop(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, "the script to run", func() bool { return process.Tail(log, 1) == "up" })
-			if !p.ID().Alive() || p.Err() != nil {
-				t.Fatalf("before Stop: alive %v, error %v", p.ID().Alive(), p.Err())
+			waitFor(t, "the script to run", func() bool { return process.Tail(log, 0, 1) == "up" })
+			if !p.ID().Alive() || p.Err() != nil || p.ExitCode() != -1 {
+				t.Fatalf("before Stop: alive %v, error %v, exit code %d", p.ID().Alive(), p.Err(), p.ExitCode())
 			}
 			err = p.Stop(300 * time.Millisecond)
 			if (err != nil) != tc.killed {

@@ -16,11 +16,10 @@ import (
 // what the API server answers at /version. A test holds the two equal.
 const Version = "v1.35.4"
 
-// LDFlags is the value of go build's -ldflags for the kube binary: the version
-// stamp, without symbol table and debug information, which halves the binary.
+// LDFlags is the value of go build's -ldflags that stamps the kube binary.
 func LDFlags() string {
 	const pkg = "k8s.io/component-base/version"
 	parts := strings.SplitN(strings.TrimPrefix(Version, "v"), ".", 3)
-	return fmt.Sprintf("-s -w -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s",
+	return fmt.Sprintf("-X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s",
 		pkg, Version, parts[0], parts[1])
 }
