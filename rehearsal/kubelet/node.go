@@ -1,0 +1,301 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/kubelet/cm/admission"
+	"k8s.io/kubernetes/pkg/kubelet/lifecycle"
+)
+
+// node is the agent of one instance.
+type node struct {
+	*machine
+	kubelet *Kubelet
+	token   tokenCache
+	boots   time.Time // when it has booted
+	// ctx ends with the instance.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	object  *corev1.Node // as it was registered; nil until then
+	refusal string       // the last reason not to join, to tell it once
+	devices *devices
+	active  map[types.UID]*corev1.Pod // admitted and not finished
+	lease   *coordinationv1.Lease     // as last written; only the lease worker uses it
+}
+
+func (n *node) name() string { return n.PrivateDNSName }
+
+func (n *node) joined() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.object != nil
+}
+
+// event fills in the node.
+func (n *node) event(e Event) {
+	e.Node, e.Instance = n.name(), n.ID
+	n.kubelet.cfg.Observe(e)
+}
+
+// sync brings the node's API object in line, once it has booted: creates it, or
+// mends its status. It returns when to call it again, 0 if only an event can tell.
+func (n *node) sync(ctx context.Context) (time.Duration, error) {
+	if left := time.Until(n.boots); left > 0 {
+		return left, nil
+	}
+	if ctx = as(ctx, n); !n.joined() {
+		return 0, n.join(ctx)
+	}
+	return 0, n.mendStatus(ctx)
+}
+
+// mendStatus makes the status of the API object what the node says it is.
+func (n *node) mendStatus(ctx context.Context) error {
+	now, err := n.kubelet.nodes.Get(n.name())
+	if apierrors.IsNotFound(err) {
+		// Not seen yet, or deleted for good; a kubelet registers only once.
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want := now.DeepCopy()
+	n.setStatus(&want.Status)
+	patch, err := statusPatch("", corev1.Node{Status: now.Status}, corev1.Node{Status: want.Status})
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = n.kubelet.nodeClient.CoreV1().Nodes().Patch(ctx, n.name(), types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err := ignoreGone(err); err != nil {
+		return fmt.Errorf("updating the status of node %s: %w", n.name(), err)
+	}
+	return nil
+}
+
+// join registers the node with its status, Ready from the start: a node that is
+// first not ready keeps the taint of that for as long as the controllers take to
+// see both.
+func (n *node) join(ctx context.Context) error {
+	object := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: n.name(), Labels: n.labels},
+		Spec:       corev1.NodeSpec{ProviderID: n.providerID(), Taints: n.taints},
+	}
+	n.setStatus(&object.Status)
+	client := n.kubelet.nodeClient.CoreV1().Nodes()
+	created, err := client.Create(ctx, object, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		// Ours, if the answer to an earlier attempt was lost. Otherwise the address
+		// was given to a new instance while the old one's node is still finalized.
+		if created, err = client.Get(ctx, n.name(), metav1.GetOptions{}); err == nil && created.Spec.ProviderID != n.providerID() {
+			err = fmt.Errorf("a node of that name belongs to %s", created.Spec.ProviderID)
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil && n.refusedAnew(err.Error()) {
+			n.event(Event{Kind: NodeRefused, Message: err.Error()})
+		}
+		return fmt.Errorf("registering node %s: %w", n.name(), err)
+	}
+	n.mu.Lock()
+	n.object = created
+	n.mu.Unlock()
+	n.event(Event{Kind: NodeReady})
+	n.kubelet.leaseQueue.Add(n.name())
+	n.kubelet.wakePodsOf(n.name())
+	return nil
+}
+
+func (n *node) refusedAnew(why string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	anew := n.refusal != why
+	n.refusal = why
+	return anew
+}
+
+// setStatus writes what the node has to say of itself and keeps what others said.
+func (n *node) setStatus(s *corev1.NodeStatus) {
+	n.mu.Lock()
+	s.Capacity, s.Allocatable = n.capacity.DeepCopy(), n.allocatable.DeepCopy()
+	n.devices.addTo(s.Capacity, s.Allocatable)
+	n.mu.Unlock()
+	s.Addresses = []corev1.NodeAddress{
+		{Type: corev1.NodeInternalIP, Address: n.PrivateIP},
+		{Type: corev1.NodeInternalDNS, Address: n.PrivateDNSName},
+		{Type: corev1.NodeHostName, Address: n.PrivateDNSName},
+	}
+	s.NodeInfo = n.nodeInfo()
+	for _, c := range []corev1.NodeCondition{
+		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientMemory", Message: "kubelet has sufficient memory available"},
+		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasNoDiskPressure", Message: "kubelet has no disk pressure"},
+		{Type: corev1.NodePIDPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientPID", Message: "kubelet has sufficient PID available"},
+		{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status"},
+	} {
+		setNodeCondition(s, c)
+	}
+}
+
+// setNodeCondition sets a condition; one that holds already keeps its times.
+func setNodeCondition(s *corev1.NodeStatus, c corev1.NodeCondition) {
+	now := metav1.Now().Rfc3339Copy()
+	c.LastHeartbeatTime, c.LastTransitionTime = now, now
+	for i := range s.Conditions {
+		have := &s.Conditions[i]
+		if have.Type != c.Type {
+			continue
+		}
+		if have.Status != c.Status || have.Reason != c.Reason {
+			*have = c
+		}
+		return
+	}
+	s.Conditions = append(s.Conditions, c)
+}
+
+// isReady reads a node's Ready condition.
+func isReady(n *corev1.Node) bool {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// admit decides as a kubelet does whether a pod bound to the node may run: first
+// the device manager gives it its devices, then the scheduler's own predicates are
+// checked against what the node really has (the order of the handlers in
+// NewMainKubelet, pkg/kubelet/kubelet.go). A critical pod evicts no other here.
+func (n *node) admit(pod *corev1.Pod) lifecycle.PodAdmitResult {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.devices.allocate(pod); err != nil {
+		return admission.GetPodAdmitResult(err)
+	}
+	var others []*corev1.Pod
+	for _, other := range n.active {
+		others = append(others, other)
+	}
+	predicates := lifecycle.NewPredicateAdmitHandler(n.self, noPreemption{}, n.devices.admitPlugin)
+	result := predicates.Admit(&lifecycle.PodAdmitAttributes{Pod: pod, OtherPods: others})
+	if result.Admit {
+		n.active[pod.UID] = pod
+	} else {
+		n.devices.release(pod.UID)
+	}
+	return result
+}
+
+// self is the node's API object, to check a pod against. What a device plugin
+// offers may be older there than what allocate has just given: see admitPlugin. The
+// caller holds n.mu.
+func (n *node) self(ctx context.Context, fromCache bool) (*corev1.Node, error) {
+	if !fromCache {
+		return n.kubelet.admin.CoreV1().Nodes().Get(ctx, n.name(), metav1.GetOptions{})
+	}
+	cached, err := n.kubelet.nodes.Get(n.name())
+	if apierrors.IsNotFound(err) {
+		return n.object, nil // just registered
+	}
+	return cached, err
+}
+
+// noPreemption leaves a refused pod refused.
+type noPreemption struct{}
+
+// HandleAdmissionFailure implements [lifecycle.AdmissionFailureHandler].
+func (noPreemption) HandleAdmissionFailure(_ context.Context, _ *corev1.Pod, reasons []lifecycle.PredicateFailureReason) ([]lifecycle.PredicateFailureReason, error) {
+	return reasons, nil
+}
+
+// release ends a pod's claim on the node.
+func (n *node) release(pod types.UID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.active, pod)
+	n.devices.release(pod)
+}
+
+// advertise takes a device plugin's offer and tells the API server.
+func (n *node) advertise(plugin *run, d Devices) {
+	n.mu.Lock()
+	n.devices.register(plugin, d)
+	n.mu.Unlock()
+	n.event(Event{Kind: DevicesAdvertised, Reason: string(d.Resource), Message: fmt.Sprintf("%d of %s", d.Count, d.Resource)})
+	n.kubelet.nodeQueue.Add(n.name())
+}
+
+// withdraw takes back what an ended container offered, if anything.
+func (n *node) withdraw(plugin *run) {
+	n.mu.Lock()
+	any := n.devices.unregister(plugin)
+	n.mu.Unlock()
+	if any {
+		n.event(Event{Kind: DevicesAdvertised, Message: "none: the device plugin has ended"})
+		n.kubelet.nodeQueue.Add(n.name())
+	}
+}
+
+// Heartbeats, as a kubelet's defaults have them (SetDefaults_KubeletConfiguration
+// in pkg/kubelet/apis/config/v1beta1, nodeLeaseRenewIntervalFraction in
+// pkg/kubelet). The controller manager calls a node lost 50 s after the last one.
+const (
+	leaseDuration = 40 * time.Second
+	leaseRenewal  = leaseDuration / 4
+)
+
+// renew writes the node's Lease. Only the worker that handles the node calls it.
+func (n *node) renew(ctx context.Context) error {
+	ctx = as(ctx, n)
+	if n.lease != nil {
+		if _, err := n.kubelet.nodes.Get(n.name()); apierrors.IsNotFound(err) {
+			return nil // deleted, and its Lease with it
+		}
+	}
+	client := n.kubelet.leaseClient.Leases(corev1.NamespaceNodeLease)
+	now := metav1.NowMicro()
+	if n.lease == nil {
+		lease, err := client.Create(ctx, n.newLease(now), metav1.CreateOptions{})
+		if err == nil {
+			n.lease = lease
+			return nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		if n.lease, err = client.Get(ctx, n.name(), metav1.GetOptions{}); err != nil {
+			n.lease = nil
+			return err
+		}
+	}
+	update := n.lease.DeepCopy()
+	update.Spec.RenewTime = &now
+	lease, err := client.Update(ctx, update, metav1.UpdateOptions{})
+	// After a failure it is read again.
+	n.lease = nil
+	if err == nil {
+		n.lease = lease
+	}
+	return err
+}
+
+func (n *node) newLease(now metav1.MicroTime) *coordinationv1.Lease {
+	holder, seconds := n.name(), int32(leaseDuration/time.Second)
+	n.mu.Lock()
+	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: n.name(), UID: n.object.UID}
+	n.mu.Unlock()
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: n.name(), Namespace: corev1.NamespaceNodeLease, OwnerReferences: []metav1.OwnerReference{owner}},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &now},
+	}
+}
