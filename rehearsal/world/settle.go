@@ -1,0 +1,249 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+)
+
+// state is what is looked at to tell whether pods are settled.
+type state struct {
+	nodes  []corev1.Node
+	pods   []corev1.Pod // of workloads
+	events []corev1.Event
+	// starting are the NodeClaims whose nodes are not ready for pods yet.
+	starting []string
+	// missing are the workloads whose pods are not all there, and why.
+	missing []string
+}
+
+// quiet is how long nothing may have changed before a pod that Karpenter has
+// refused counts as one that cannot be placed: Karpenter looks at pods that it
+// could not place again with each batch, which lasts ten seconds at most.
+const quiet = 12 * time.Second
+
+// eventsAfter is how long nothing may have changed before events are read, of which
+// there is one for each pod that waits.
+const eventsAfter = quiet / 2
+
+// Settle waits until each pod outside of kube-system runs, has ended, or provably
+// cannot run, and returns how it stands. waiting is told, now and then, what is
+// waited for. Should ctx end first, the error says what was waited for, and the
+// state is as it was then.
+func (w *World) Settle(ctx context.Context, objects []Object, waiting func(string)) (Cluster, error) {
+	config := w.RESTConfig()
+	config.ContentType = runtime.ContentTypeProtobuf // a thousand pods are megabytes of JSON
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return Cluster{}, err
+	}
+	since, last, told := time.Now(), "", time.Now()
+	for {
+		begin := time.Now()
+		s, err := w.look(ctx, client, objects, begin.Sub(since) > eventsAfter)
+		if err != nil {
+			return Cluster{}, err
+		}
+		open := s.open()
+		if now := strings.Join(open, "; ") + "|" + s.fingerprint(); now != last {
+			last, since = now, time.Now()
+		}
+		stuck := len(s.missing) == 0 && len(s.starting) == 0 && s.onlyRefused() && time.Since(since) > quiet
+		if len(open) == 0 || stuck {
+			return w.describeCluster(s), nil
+		}
+		if time.Since(told) > 2*time.Second {
+			waiting(strings.Join(open, "; "))
+			told = time.Now()
+		}
+		// Looking takes a fifth of the time at most, however much there is to see.
+		if err := sleep(ctx, max(poll, 4*time.Since(begin))); err != nil {
+			return w.describeCluster(s), fmt.Errorf("pods are not settled: %s: %w", strings.Join(open, "; "), err)
+		}
+	}
+}
+
+var nodeClaims = schema.GroupVersionResource{Group: "karpenter.sh", Version: "v1", Resource: "nodeclaims"}
+
+func (w *World) look(ctx context.Context, client kubernetes.Interface, objects []Object, withEvents bool) (state, error) {
+	var s state
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return s, fmt.Errorf("listing nodes: %w", err)
+	}
+	s.nodes = nodes.Items
+	pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "metadata.namespace!=" + metav1.NamespaceSystem})
+	if err != nil {
+		return s, fmt.Errorf("listing pods: %w", err)
+	}
+	s.pods = pods.Items
+	if withEvents {
+		events, err := client.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedScheduling"})
+		if err != nil {
+			return s, fmt.Errorf("listing events: %w", err)
+		}
+		s.events = events.Items
+	}
+	dynamicClient, err := dynamic.NewForConfig(w.RESTConfig())
+	if err != nil {
+		return s, err
+	}
+	claims, err := dynamicClient.Resource(nodeClaims).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return s, fmt.Errorf("listing NodeClaims: %w", err)
+	}
+	for _, c := range claims.Items {
+		var claim struct {
+			Status struct {
+				Conditions []metav1.Condition `json:"conditions"`
+			} `json:"status"`
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(c.Object, &claim); err != nil {
+			return s, fmt.Errorf("NodeClaim %s: %w", c.GetName(), err)
+		}
+		if !slices.ContainsFunc(claim.Status.Conditions, func(c metav1.Condition) bool {
+			return c.Type == "Initialized" && c.Status == metav1.ConditionTrue
+		}) {
+			s.starting = append(s.starting, c.GetName())
+		}
+	}
+	for _, o := range objects {
+		if why, err := w.lacksPods(ctx, client, o); err != nil {
+			return s, fmt.Errorf("%v: %w", o, err)
+		} else if why != "" {
+			s.missing = append(s.missing, why)
+		}
+	}
+	return s, nil
+}
+
+// lacksPods says which pods of a workload have not been made yet; "" where all have.
+func (w *World) lacksPods(ctx context.Context, client kubernetes.Interface, o Object) (string, error) {
+	namespace := o.GetNamespace()
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	want, have := int32(1), int32(0)
+	switch o.GroupVersionKind().GroupKind() {
+	case schema.GroupKind{Group: appsv1.GroupName, Kind: "Deployment"}:
+		d, err := client.AppsV1().Deployments(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		if d.Status.ObservedGeneration < d.Generation {
+			return o.String() + " has not been seen by its controller", nil
+		}
+		want, have = *d.Spec.Replicas, d.Status.Replicas
+	case schema.GroupKind{Group: batchv1.GroupName, Kind: "Job"}:
+		j, err := client.BatchV1().Jobs(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		if j.Spec.Completions != nil {
+			want = *j.Spec.Completions
+		}
+		have = j.Status.Active + j.Status.Succeeded + j.Status.Failed
+		if j.Spec.Parallelism != nil && have < want && j.Status.Active >= *j.Spec.Parallelism {
+			return "", nil // the rest follow
+		}
+	default:
+		return "", nil
+	}
+	if have < want {
+		return fmt.Sprintf("%v has %d of %d pods", o, have, want), nil
+	}
+	return "", nil
+}
+
+// open are what is waited for.
+func (s *state) open() []string {
+	out := slices.Clone(s.missing)
+	pending := 0
+	var one string
+	for i := range s.pods {
+		if p := &s.pods[i]; !settled(p) {
+			pending++
+			one = p.Namespace + "/" + p.Name
+		}
+	}
+	switch {
+	case pending == 1:
+		out = append(out, "pod "+one+" does not run yet")
+	case pending > 1:
+		out = append(out, fmt.Sprintf("%d pods do not run yet, such as %s", pending, one))
+	}
+	if len(s.starting) > 0 {
+		out = append(out, fmt.Sprintf("%d nodes are being started", len(s.starting)))
+	}
+	return out
+}
+
+// fingerprint changes when something moves.
+func (s *state) fingerprint() string {
+	return fmt.Sprint(len(s.nodes), len(s.pods), s.starting)
+}
+
+// onlyRefused tells whether Karpenter has said of each pod that does not run why it
+// cannot.
+func (s *state) onlyRefused() bool {
+	for i := range s.pods {
+		p := &s.pods[i]
+		if !settled(p) && (p.Spec.NodeName != "" || s.refusal(p, karpenterReporter) == "") {
+			return false
+		}
+	}
+	return true
+}
+
+// settled tells whether a pod runs ready or has ended.
+func settled(p *corev1.Pod) bool {
+	switch p.Status.Phase {
+	case corev1.PodSucceeded, corev1.PodFailed:
+		return true
+	case corev1.PodRunning:
+		return condition(p, corev1.PodReady) != nil && condition(p, corev1.PodReady).Status == corev1.ConditionTrue
+	}
+	return false
+}
+
+func condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// karpenterReporter is the component in Karpenter's events.
+const karpenterReporter = "karpenter"
+
+// refusal is the newest FailedScheduling of a pod by a reporter; "" where there is
+// none.
+func (s *state) refusal(p *corev1.Pod, reporter string) string {
+	var newest *corev1.Event
+	for i := range s.events {
+		e := &s.events[i]
+		if e.InvolvedObject.UID != p.UID || e.ReportingController != reporter && e.Source.Component != reporter {
+			continue
+		}
+		if newest == nil || newest.LastTimestamp.Before(&e.LastTimestamp) {
+			newest = e
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	return newest.Message
+}
