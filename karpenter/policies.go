@@ -206,6 +206,10 @@ func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 		},
 		{Sid: "ReadPrices", Action: []string{"pricing:GetProducts"}, Resource: []string{"*"}},
 		{Sid: "ReadCluster", Action: []string{"eks:DescribeCluster"}, Resource: []string{cluster}},
-		{Sid: "ReadZonalShift", Action: []string{"arc-zonal-shift:GetManagedResource"}, Resource: []string{cluster}},
+		{
+			// Bound to the cluster by the condition, as in Karpenter's own template.
+			Sid: "ReadZonalShift", Action: []string{"arc-zonal-shift:GetManagedResource"}, Resource: []string{"*"},
+			Condition: iampolicy.Conditions{stringEquals: {"arc-zonal-shift:ResourceIdentifier": {cluster}}},
+		},
 	}
 }
