@@ -38,7 +38,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -192,8 +191,10 @@ func (k *Kubelet) AddInstance(i Instance) error {
 }
 
 // RemoveInstance ends an instance: its containers are killed, its Lease lapses, and
-// its Node is deleted, as EKS's cloud controller manager deletes the nodes of
-// instances that are gone, but at once. An instance that is not there is ignored.
+// what the cluster takes a minute or two to do about it is done at once. Its Node
+// is deleted (EKS's cloud controller manager, once the node is not Ready), and so
+// are the pods bound to it (pod garbage collection, 40 s after the Node is gone).
+// An instance that is not there is ignored.
 func (k *Kubelet) RemoveInstance(id string) error {
 	k.mu.Lock()
 	n := k.instances[id]
@@ -215,16 +216,9 @@ func (k *Kubelet) RemoveInstance(id string) error {
 		k.wakePod(p.key) // whose worker finds the node gone
 	}
 	if !n.joined() {
-		return nil
+		return nil // if it is about to, it will notice
 	}
-	n.mu.Lock()
-	uid := n.object.UID
-	n.mu.Unlock()
-	err := k.admin.CoreV1().Nodes().Delete(k.ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if err := ignoreGone(err); err != nil {
-		return fmt.Errorf("deleting the node of instance %s: %w", id, err)
-	}
-	return nil
+	return n.remove(k.ctx)
 }
 
 // Stop ends all agents and every container they run, and waits for them. The nodes
@@ -283,17 +277,19 @@ func (k *Kubelet) forget(p *pod) {
 
 func (k *Kubelet) wakePod(key podKey) { k.podQueue.Add(key) }
 
-// wakePodsOf looks at all pods bound to a node.
-func (k *Kubelet) wakePodsOf(name string) {
+// podsOf are the pods bound to a node.
+func (k *Kubelet) podsOf(name string) []*corev1.Pod {
 	objects, err := k.podIndex.ByIndex(byNode, name)
 	if err != nil {
-		return // the index is there since Start
+		return nil // the index is there since Start
 	}
+	var pods []*corev1.Pod
 	for _, object := range objects {
 		if p, ok := object.(*corev1.Pod); ok {
-			k.wakePod(keyOf(p))
+			pods = append(pods, p)
 		}
 	}
+	return pods
 }
 
 // nextIP gives an address that no pod had before: there are four million.

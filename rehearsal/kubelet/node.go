@@ -92,7 +92,8 @@ func (n *node) join(ctx context.Context) error {
 	}
 	n.setStatus(&object.Status)
 	client := n.kubelet.nodeClient.CoreV1().Nodes()
-	created, err := client.Create(ctx, object, metav1.CreateOptions{})
+	// Not to be broken off, or nobody would know whether the node is there.
+	created, err := client.Create(context.WithoutCancel(ctx), object, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		// Ours, if the answer to an earlier attempt was lost. Otherwise the address
 		// was given to a new instance while the old one's node is still finalized.
@@ -109,9 +110,32 @@ func (n *node) join(ctx context.Context) error {
 	n.mu.Lock()
 	n.object = created
 	n.mu.Unlock()
+	if ctx.Err() != nil && n.kubelet.ctx.Err() == nil {
+		return n.remove(n.kubelet.ctx) // the instance has ended meanwhile
+	}
 	n.event(Event{Kind: NodeReady})
 	n.kubelet.leaseQueue.Add(n.name())
-	n.kubelet.wakePodsOf(n.name())
+	for _, p := range n.kubelet.podsOf(n.name()) {
+		n.kubelet.wakePod(keyOf(p))
+	}
+	return nil
+}
+
+// remove deletes the node and the pods bound to it.
+func (n *node) remove(ctx context.Context) error {
+	n.mu.Lock()
+	uid := n.object.UID
+	n.mu.Unlock()
+	admin := n.kubelet.admin.CoreV1()
+	err := admin.Nodes().Delete(ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err := ignoreGone(err); err != nil {
+		return fmt.Errorf("deleting the node of instance %s: %w", n.ID, err)
+	}
+	for _, p := range n.kubelet.podsOf(n.name()) {
+		if err := n.kubelet.deletePod(ctx, admin, p); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

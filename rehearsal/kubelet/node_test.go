@@ -239,10 +239,39 @@ func TestInstanceEnds(t *testing.T) {
 		_, err := world.admin.CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err)
 	})
+	f.waitGone("victim")
 	// The name is free again.
 	world.nodeNames.Store("i-next", name)
 	i.ID = "i-next"
 	f.node(i)
+}
+
+// However early an instance ends, its node does not outlive it.
+func TestInstanceEndsWhileItJoins(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kubelet.Config{})
+	for i := range 30 {
+		instance := f.instance("m7g.large")
+		if err := f.AddInstance(instance); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * time.Millisecond)
+		if err := f.RemoveInstance(instance.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.wait("all nodes to be gone", func() (bool, string) {
+		nodes, err := world.admin.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{LabelSelector: "test=" + f.namespace})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(nodes.Items) == 0, fmt.Sprintf("%d nodes", len(nodes.Items))
+	})
+	time.Sleep(300 * time.Millisecond) // for one that comes late
+	nodes, err := world.admin.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{LabelSelector: "test=" + f.namespace})
+	if err != nil || len(nodes.Items) != 0 {
+		t.Errorf("%d nodes came late, %v", len(nodes.Items), err)
+	}
 }
 
 func TestRefusedPods(t *testing.T) {

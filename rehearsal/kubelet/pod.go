@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/kubelet/lifecycle"
 )
@@ -68,7 +69,7 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 	ctx = as(ctx, n)
 	if p == nil {
 		if podutil.IsPodTerminal(object) || object.DeletionTimestamp != nil {
-			return 0, k.deletePod(ctx, object)
+			return 0, k.finish(ctx, object)
 		}
 		if p, err = k.adopt(n, object); err != nil {
 			return 0, err
@@ -88,7 +89,7 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 	}
 	if want.Phase == corev1.PodSucceeded || want.Phase == corev1.PodFailed {
 		n.release(object.UID)
-		return next, k.deletePod(ctx, object)
+		return next, k.finish(ctx, object)
 	}
 	return next, nil
 }
@@ -115,14 +116,18 @@ func (k *Kubelet) adopt(n *node, object *corev1.Pod) (*pod, error) {
 	return p, k.remember(p)
 }
 
-// deletePod ends the life of a pod's API object once its containers have ended;
-// until then, and for pods that nobody deletes, it does nothing.
-func (k *Kubelet) deletePod(ctx context.Context, object *corev1.Pod) error {
+// finish deletes a pod whose containers have ended, if it is to be deleted.
+func (k *Kubelet) finish(ctx context.Context, object *corev1.Pod) error {
 	if object.DeletionTimestamp == nil {
 		return nil
 	}
+	return k.deletePod(ctx, k.nodeClient.CoreV1(), object)
+}
+
+// deletePod deletes a pod's API object without further grace.
+func (k *Kubelet) deletePod(ctx context.Context, client typedcorev1.CoreV1Interface, object *corev1.Pod) error {
 	now := int64(0)
-	err := k.nodeClient.CoreV1().Pods(object.Namespace).Delete(ctx, object.Name, metav1.DeleteOptions{
+	err := client.Pods(object.Namespace).Delete(ctx, object.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &now,
 		Preconditions:      &metav1.Preconditions{UID: &object.UID},
 	})
