@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,7 +67,7 @@ func startComponent(ctx context.Context, spec *Component, a area, grace time.Dur
 		// The stand-ins hide what the user has of the same name: of a variable
 		// that is given twice the last value counts.
 		"PATH="+a.dir("bin")+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	args := append(spec.Command[1:len(spec.Command):len(spec.Command)], "127.0.0.1:1")
+	args := append(slices.Clip(spec.Command[1:]), "127.0.0.1:1")
 	cmd := child.Command(ctx, grace, env, spec.Command[0], args...)
 	cmd.Dir = a.dir("tmp")
 	cmd.Stdout, cmd.Stderr = portWriter{r}, lastWriter{r}
@@ -208,17 +209,15 @@ func writeStandIns(dir string) error {
 			fmt.Sprintf(`{"clientVersion":{"gitVersion":%q}}`, stamp.Version),
 		},
 	}
-	var errs []error
 	for name, s := range standIns {
 		script := fmt.Sprintf(`#!/bin/sh
 [ "$*" = '%[2]s' ] && { echo '%[3]s'; exit 0; }
 echo "%[1]s: this stand-in of the rehearsal answers \"%[1]s %[2]s\" alone, and was asked for: $*" >&2
 exit 1
 `, name, s.question, s.answer)
-		errs = append(errs, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("writing the component's commands: %w", err)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+			return fmt.Errorf("writing the component's commands: %w", err)
+		}
 	}
 	return nil
 }

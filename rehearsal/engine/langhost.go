@@ -48,6 +48,7 @@ func (h *langHost) Handshake(
 	return &pulumirpc.LanguageHandshakeResponse{}, nil
 }
 
+// GetPluginInfo has nothing to say: the engine asks for the version alone.
 func (h *langHost) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{}, nil
 }

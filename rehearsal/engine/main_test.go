@@ -142,14 +142,14 @@ func (o *transcript) String() string {
 	return o.text.String()
 }
 
-// until waits for text and returns the line it is in.
-func (o *transcript) until(t *testing.T, text string) string {
+// until waits for a line with text.
+func (o *transcript) until(t *testing.T, text string) {
 	t.Helper()
 	late := time.After(time.Minute)
 	for {
 		for line := range strings.Lines(o.String()) {
 			if strings.Contains(line, text) && strings.HasSuffix(line, "\n") {
-				return strings.TrimSpace(line)
+				return
 			}
 		}
 		select {

@@ -235,7 +235,7 @@ func (w *planNotice) Write(p []byte) (int, error) {
 		if isPlanNotice(line) {
 			continue
 		}
-		if _, err := w.to.Write(append(line[:len(line):len(line)], '\n')); err != nil {
+		if _, err := w.to.Write(append(slices.Clip(line), '\n')); err != nil {
 			return 0, err
 		}
 	}

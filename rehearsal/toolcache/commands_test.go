@@ -71,6 +71,9 @@ func TestNodeThatCannotRunTheComponent(t *testing.T) {
 		"no npm":     {map[string]string{"node": node}, []string{"there is no npm on PATH", "apt install npm"}},
 		"npm fails":  {map[string]string{"node": node, "npm": "echo 'npm error ENOTFOUND registry' >&2; exit 1"}, []string{"installing pulumi-eks 2.8.1", "ENOTFOUND registry", "check the network"}},
 		"disk fills": {map[string]string{"node": node, "npm": "echo 'npm error ENOSPC: no space left on device' >&2; exit 1"}, []string{"the disk is full"}},
+		"disk fills, and npm thinks nothing of it": {map[string]string{
+			"node": node, "npm": "echo 'npm warn tar TAR_ENTRY_ERROR ENOSPC: no space left on device, write' >&2",
+		}, []string{"installing pulumi-eks 2.8.1: npm could not write every file", "the disk is full"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fakePath(t, tc.scripts)

@@ -3,6 +3,7 @@ package toolcache
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,12 +123,15 @@ func (p npmPackages) install(ctx context.Context, dir string) error {
 		}
 	}
 	// The scripts would install the SDKs' provider plugins, and are not needed.
-	cmd := child.Command(ctx, grace, buildEnvironment(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	cmd := child.Command(ctx, grace, buildEnvironment(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn")
 	cmd.Dir = dir
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	done := p.cache.progress.run(ctx, "installing pulumi-eks "+p.version+" with npm", "about half a minute, 200 MB", out.state)
 	err = child.Run(cmd)
+	if err == nil && out.contains("TAR_ENTRY_ERROR") {
+		err = errors.New("npm could not write every file") // of which it warns only, and ends well
+	}
 	done(err)
 	if err != nil {
 		return out.explain(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,13 @@ func (o *output) state() string {
 	return fmt.Sprintf("%d of at most %d packages, ", o.compiled, len(o.packages))
 }
 
+// contains tells whether a part of the last lines is text.
+func (o *output) contains(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.last, func(line string) bool { return strings.Contains(line, text) })
+}
+
 // explain is the error of a command that printed this.
 func (o *output) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -74,6 +82,7 @@ func (o *output) explain(ctx context.Context, err error) error {
 		next string
 	}{
 		{"no space left on device", syscall.ENOSPC, ""},
+		{"ENOSPC", syscall.ENOSPC, ""}, // node's name for it
 		{"permission denied", os.ErrPermission, ""},
 		{"dial tcp", nil, "modules and packages are downloaded once: check the network, or the proxy settings (GOPROXY, npm's registry)"},
 		{"ENOTFOUND", nil, "packages are downloaded once: check the network, or npm's registry setting"},

@@ -128,7 +128,7 @@ func build(ctx context.Context, checkout string) (*rehearsal, error) {
 		real: fmt.Sprintf("this program, Pulumi %s, pulumi-eks %s", cli.Version, eks.Version),
 	}
 	if cli.Passed != "" {
-		r.note = fmt.Sprintf("%s: Pulumi %s was built instead", cli.Passed, cli.Version)
+		r.note = fmt.Sprintf("%s: Pulumi %s is used instead", cli.Passed, cli.Version)
 	}
 	return r, nil
 }
@@ -162,6 +162,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%w: free some space on the disk of %s%s", err, path.Path, elsewhere)
+	case elsewhere != "" && path.Path == os.TempDir() && errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: set TMPDIR to a folder that exists", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: you must be able to write there%s", err, elsewhere)
 	}

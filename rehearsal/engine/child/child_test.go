@@ -55,7 +55,7 @@ func startFamily(ctx context.Context, t *testing.T, grace time.Duration, rest st
 		t.Fatal(err)
 	}
 	var pids []int
-	for _, f := range strings.Fields(line) {
+	for f := range strings.FieldsSeq(line) {
 		pid, err := strconv.Atoi(f)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"eks-gpu-slicing/rehearsal/account"
+)
+
+// checkout is this project's.
+const checkout = "../../.."
+
+// rehearse runs the command, and returns its exit status and what it printed.
+func rehearse(ctx context.Context, args ...string) (status int, out, errs string) {
+	var o, e bytes.Buffer
+	status = run(ctx, streams{out: &o, err: &e}, args)
+	return status, o.String(), e.String()
+}
+
+// files writes files into a folder of their own.
+func files(t *testing.T, all map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range all {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// What is wrong in the command line, the settings or the place is said before
+// anything is built or started, with the next step.
+func TestWrongInput(t *testing.T) {
+	t.Parallel()
+	const project, module = "name: p\nruntime: go\n", "module x\n"
+	for name, tc := range map[string]struct {
+		files map[string]string // of the folder to run in; nil for this checkout
+		args  []string
+		want  []string
+	}{
+		"unknown command":       {args: []string{"prevew"}, want: []string{`unknown command "prevew"`, "rehearse --help"}},
+		"unknown flag":          {args: []string{"preview", "--stak", "dev"}, want: []string{"unknown flag: --stak", "rehearse --help"}},
+		"an argument":           {args: []string{"preview", "dev"}, want: []string{`"dev"`, "rehearse --help"}},
+		"unknown stack":         {args: []string{"preview", "--stack", "prd"}, want: []string{"no Pulumi.prd.yaml", "dev, prod", "--stack"}},
+		"unknown world":         {args: []string{"preview", "--world", "moon"}, want: []string{`"moon"`, "plain", "no-1.28"}},
+		"unknown region":        {args: []string{"preview", "--config", "aws:region=mars-1"}, want: []string{"mars-1", "us-west-1"}},
+		"no key=value":          {args: []string{"preview", "--config", "gpuSlices"}, want: []string{"--config gpuSlices is not KEY=VALUE", "gpuSlices=8"}},
+		"no JSON list":          {args: []string{"preview", "--config", "gpuInstanceTypes=[g4dn.xlarge]"}, want: []string{"begins like a JSON list", "quote it for the shell"}},
+		"plan into nowhere":     {args: []string{"preview", "--json", "/does/not/exist/plan.json"}, want: []string{"--json /does/not/exist/plan.json", "no such file"}},
+		"no such folder":        {args: []string{"preview", "-C", "/does/not/exist"}, want: []string{"/does/not/exist", "no such file"}},
+		"no project":            {files: map[string]string{"README.md": ""}, args: []string{"preview"}, want: []string{"no Pulumi.yaml", "checkout of eks-gpu-slicing", "-C"}},
+		"another project":       {files: map[string]string{"Pulumi.yaml": project}, args: []string{"preview"}, want: []string{"has no rehearsal folder", "not a whole checkout"}},
+		"broken project":        {files: map[string]string{"Pulumi.yaml": "{", "rehearsal/go.mod": module}, args: []string{"preview"}, want: []string{"Pulumi.yaml"}},
+		"settings without YAML": {files: map[string]string{"Pulumi.yaml": project, "rehearsal/go.mod": module, "Pulumi.dev.yaml": "config:\n\ta: 1\n"}, args: []string{"preview"}, want: []string{"Pulumi.dev.yaml is not YAML", "line 2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := checkout
+			if tc.files != nil {
+				dir = files(t, tc.files)
+			}
+			status, out, errs := rehearse(t.Context(), append([]string{"-C", dir}, tc.args...)...)
+			if status != statusUsage {
+				t.Errorf("exit status %d, want %d", status, statusUsage)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(errs, want) {
+					t.Errorf("it says:\n%swant %q", errs, want)
+				}
+			}
+			if !strings.HasPrefix(errs, "rehearse: ") || strings.Contains(errs, "goroutine") || out != "" {
+				t.Errorf("it printed %q, and to standard error:\n%s", out, errs)
+			}
+		})
+	}
+}
+
+// Without node there is a next step and status 1: what was asked for is right.
+func TestMissingTool(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("PULUMI_HOME", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	status, _, errs := rehearse(t.Context(), "-C", checkout, "preview")
+	if status != statusFailed || !strings.Contains(errs, "there is no node on PATH") || !strings.Contains(errs, "install Node.js 18") {
+		t.Errorf("exit status %d, and it says:\n%s", status, errs)
+	}
+}
+
+func TestCleanTools(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	tool := filepath.Join(cache, "eks-gpu-slicing", "pulumi", "key", "pulumi")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(tool), 0o755), os.WriteFile(tool, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := rehearse(t.Context(), "clean-tools")
+	if left, err := os.ReadDir(cache); status != statusOK || len(left) != 0 || !strings.Contains(out, cache) {
+		t.Errorf("exit status %d, left %v (%v), and it says:\n%s%s", status, left, err, out, errs)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	status, _, errs := rehearse(ctx, "-C", checkout, "preview")
+	if status != statusInterrupted || !strings.Contains(errs, "interrupted") {
+		t.Errorf("exit status %d, and it says:\n%s", status, errs)
+	}
+}
+
+func TestFindCheckout(t *testing.T) {
+	t.Parallel()
+	root := files(t, map[string]string{"Pulumi.yaml": "", "rehearsal/go.mod": "", "cluster/deep/x.go": ""})
+	for _, dir := range []string{"", "cluster/deep", "rehearsal"} {
+		if got, err := findCheckout(filepath.Join(root, dir)); err != nil || got != root {
+			t.Errorf("from %q: %s, %v; want %s", dir, got, err, root)
+		}
+	}
+}
+
+func TestHelpNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	status, out, _ := rehearse(t.Context(), "preview", "--help")
+	want := []string{"Exit status:", "rehearse preview --stack prod", "-c, --config KEY=VALUE", "--json FILE"}
+	for _, w := range account.Worlds() {
+		want = append(want, w.Name+" ", w.Description)
+	}
+	for _, w := range want {
+		if status != statusOK || !strings.Contains(out, w) {
+			t.Errorf("exit status %d; the help does not say %q:\n%s", status, w, out)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{"--stack": "prod", "--world": "no-default-vpc"} {
+		status, out, _ := rehearse(t.Context(), "__complete", "-C", checkout, "preview", flag, "")
+		if status != statusOK || !strings.Contains(out, want+"\n") {
+			t.Errorf("%s: exit status %d, completions:\n%s", flag, status, out)
+		}
+	}
+}
+
+func TestFileSystemErrorsSayTheNextStep(t *testing.T) {
+	t.Parallel()
+	temp := filepath.Join(os.TempDir(), "rehearse-1")
+	for _, tc := range []struct{ err, want string }{
+		{explain(&fs.PathError{Op: "mkdir", Path: temp, Err: syscall.ENOSPC}).Error(), "free some space on the disk of " + temp + "; TMPDIR may name another folder"},
+		{explain(fmt.Errorf("a work area: %w", &fs.PathError{Op: "mkdir", Path: temp, Err: syscall.EACCES})).Error(), "you must be able to write there; TMPDIR"},
+		{explain(&fs.PathError{Op: "stat", Path: os.TempDir(), Err: syscall.ENOENT}).Error(), "set TMPDIR to a folder that exists"},
+		{explain(&fs.PathError{Op: "open", Path: "/plan.json", Err: syscall.EROFS}).Error(), "you must be able to write there"},
+		{explain(&fs.PathError{Op: "fork/exec", Path: "/pulumi", Err: syscall.EACCES}).Error(), "permission denied"},
+	} {
+		if !strings.Contains(tc.err, tc.want) {
+			t.Errorf("got %q, want it to say %q", tc.err, tc.want)
+		}
+	}
+}
