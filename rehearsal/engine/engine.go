@@ -168,16 +168,16 @@ func (e *Engine) Run(ctx context.Context, io IO, args ...string) (status int, er
 	cmd.Stdout, cmd.Stderr = io.Stdout, io.Stderr
 	takeBack := child.Foreground(cmd, io.Stdin)
 	defer takeBack()
+	status = -1
 	cli, err := child.Start(cmd)
-	if err != nil {
-		return -1, fmt.Errorf("starting the Pulumi CLI %s: %w", e.options.CLI, err)
+	if err == nil {
+		status, err = cli.Wait()
 	}
-	status, err = cli.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return status, context.Cause(ctx)
 	case err != nil:
-		return status, fmt.Errorf("running the Pulumi CLI: %w", err)
+		return status, fmt.Errorf("running the Pulumi CLI %s: %w", e.options.CLI, err)
 	}
 	return status, nil
 }
