@@ -127,6 +127,12 @@ func build(ctx context.Context, checkout string) (*rehearsal, error) {
 		},
 		real: fmt.Sprintf("this program, Pulumi %s, pulumi-eks %s", cli.Version, eks.Version),
 	}
+	if cli.OnPath {
+		r.real += "; Pulumi is the one on PATH"
+	}
+	if eks.Official {
+		r.real += "; pulumi-eks is the official plugin"
+	}
 	if cli.Passed != "" {
 		r.note = fmt.Sprintf("%s: Pulumi %s is used instead", cli.Passed, cli.Version)
 	}
