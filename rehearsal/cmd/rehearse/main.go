@@ -41,6 +41,9 @@ const exitStatuses = `Exit status:
   Any other is the Pulumi CLI's.`
 
 func main() {
+	// A reader that has gone away is an error of a write, not the end of us: there
+	// are children and a work area to take along. They themselves get the signal.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	status := run(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:])
 	stop()
@@ -81,6 +84,8 @@ func run(ctx context.Context, s streams, args []string) int {
 	case ctx.Err() != nil, errors.As(err, &signalled) && signalled.Signal == syscall.SIGINT: // which the terminal sent to the engine alone
 		_, _ = fmt.Fprintln(s.err, "rehearse: interrupted; nothing is left running")
 		return statusInterrupted
+	case signalled != nil && signalled.Signal == syscall.SIGPIPE: // nobody reads any more
+		return statusFailed
 	case errors.As(err, &f) && f.err == nil: // the engine has said why
 		return f.status
 	case !errors.As(err, &f): // cobra's own, about flags and commands

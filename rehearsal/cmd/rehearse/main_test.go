@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +19,16 @@ import (
 
 // checkout is this project's.
 const checkout = "../../.."
+
+// commandEnv makes the test binary the command itself.
+const commandEnv = "REHEARSE_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(commandEnv) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
 
 // rehearse runs the command, and returns its exit status and what it printed.
 func rehearse(ctx context.Context, args ...string) (status int, out, errs string) {
@@ -116,6 +128,46 @@ func TestInterrupted(t *testing.T) {
 	status, _, errs := rehearse(ctx, "-C", checkout, "preview")
 	if status != statusInterrupted || !strings.Contains(errs, "interrupted") {
 		t.Errorf("exit status %d, and it says:\n%s", status, errs)
+	}
+}
+
+// A reader that goes away must not keep the command from cleaning up, neither
+// before the engine prints nor while it does.
+func TestReaderGoesAway(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, most := range map[string]int64{"at once": 0, "after a few words": 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			temp := t.TempDir()
+			cmd := exec.Command(self, "-C", checkout, "preview")
+			cmd.Env = append(os.Environ(), commandEnv+"=1", "TMPDIR="+temp)
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdout = w
+			if err := errors.Join(cmd.Start(), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			_, errRead := io.CopyN(io.Discard, r, most)
+			if err := errors.Join(errRead, r.Close()); err != nil {
+				t.Fatalf("%v\n%s", err, &errs)
+			}
+			err = cmd.Wait()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != statusFailed {
+				t.Errorf("got %v, want exit status %d\n%s", err, statusFailed, &errs)
+			}
+			if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
+				t.Errorf("it left %v (%v)", left, err)
+			}
+		})
 	}
 }
 
