@@ -30,6 +30,9 @@ type Options struct {
 	Providers map[string]func() plugin.Provider
 	// Component is the component provider the program needs; nil for none.
 	Component *Component
+	// Dir is the folder to make the work area in; "" is the system's for temporary
+	// files.
+	Dir string
 	// Grace is how long an interrupted command may take to end before it is
 	// killed. 0 means 10 seconds.
 	Grace time.Duration
@@ -64,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
-	dir, err := os.MkdirTemp("", "rehearse-")
+	dir, err := os.MkdirTemp(o.Dir, "engine-")
 	if err != nil {
 		return nil, fmt.Errorf("a work area: %w", err)
 	}

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// buildEnvironment is the environment of go, npm and of the programs that are
+// Environment is the environment of go, npm and of the programs that are
 // asked for their versions: the user's, as far as it says where programs,
 // caches, proxies and registries are. Nothing of AWS, Pulumi, Kubernetes or
 // another cloud is in it.
-func buildEnvironment() []string {
+func Environment() []string {
 	var env []string
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")

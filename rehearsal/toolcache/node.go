@@ -123,7 +123,7 @@ func (p npmPackages) install(ctx context.Context, dir string) error {
 		}
 	}
 	// The scripts would install the SDKs' provider plugins, and are not needed.
-	cmd := child.Command(ctx, grace, buildEnvironment(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn")
+	cmd := child.Command(ctx, grace, Environment(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn")
 	cmd.Dir = dir
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -151,7 +151,7 @@ func (c *Cache) probe(ctx context.Context, path string, args ...string) (string,
 	if known, err := os.ReadFile(file); err == nil {
 		return string(known), nil
 	}
-	cmd := child.Command(ctx, grace, append(buildEnvironment(), "PULUMI_SKIP_UPDATE_CHECK=true"), path, args...)
+	cmd := child.Command(ctx, grace, append(Environment(), "PULUMI_SKIP_UPDATE_CHECK=true"), path, args...)
 	var said strings.Builder
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = &said, out

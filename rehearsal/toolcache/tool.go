@@ -122,7 +122,7 @@ func (j *job) goEnv(ctx context.Context, needs *modfile.Go) (string, error) {
 }
 
 func (j *job) goCommand(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := child.Command(ctx, grace, append(buildEnvironment(), "GOWORK=off"), "go", args...)
+	cmd := child.Command(ctx, grace, append(Environment(), "GOWORK=off"), "go", args...)
 	cmd.Dir = j.dir
 	return cmd
 }

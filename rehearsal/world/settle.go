@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+
+	"eks-gpu-slicing/rehearsal/workload"
 )
 
 // state is what is looked at to tell whether pods are settled.
@@ -41,7 +43,7 @@ const eventsAfter = quiet / 2
 // cannot run, and returns how it stands. waiting is told, now and then, what is
 // waited for. Should ctx end first, the error says what was waited for, and the
 // state is as it was then.
-func (w *World) Settle(ctx context.Context, objects []Object, waiting func(string)) (Cluster, error) {
+func (w *World) Settle(ctx context.Context, objects []workload.Object, waiting func(string)) (Cluster, error) {
 	config := w.RESTConfig()
 	config.ContentType = runtime.ContentTypeProtobuf // a thousand pods are megabytes of JSON
 	client, err := kubernetes.NewForConfig(config)
@@ -76,7 +78,7 @@ func (w *World) Settle(ctx context.Context, objects []Object, waiting func(strin
 
 var nodeClaims = schema.GroupVersionResource{Group: "karpenter.sh", Version: "v1", Resource: "nodeclaims"}
 
-func (w *World) look(ctx context.Context, client kubernetes.Interface, objects []Object, withEvents bool) (state, error) {
+func (w *World) look(ctx context.Context, client kubernetes.Interface, objects []workload.Object, withEvents bool) (state, error) {
 	var s state
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
@@ -129,7 +131,7 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 }
 
 // lacksPods says which pods of a workload have not been made yet; "" where all have.
-func (w *World) lacksPods(ctx context.Context, client kubernetes.Interface, o Object) (string, error) {
+func (w *World) lacksPods(ctx context.Context, client kubernetes.Interface, o workload.Object) (string, error) {
 	namespace := o.GetNamespace()
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault

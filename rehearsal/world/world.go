@@ -196,6 +196,17 @@ func (w *World) Wire() *wire.Handler { return w.wire }
 // the world.
 func (w *World) Kubeconfig() string { return w.plane.Kubeconfig() }
 
+// Environment is what gives kubectl and the AWS CLI access to the world, as NAME=VALUE:
+// the administrator's kubeconfig, and the credentials of the user who brought the
+// stack up.
+func (w *World) Environment() []string {
+	return []string{
+		"KUBECONFIG=" + w.Kubeconfig(),
+		"AWS_ENDPOINT_URL=" + w.endpoint, "AWS_REGION=" + w.options.Region,
+		"AWS_ACCESS_KEY_ID=" + w.user.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + w.user.SecretAccessKey,
+	}
+}
+
 // RESTConfig is the administrator's access to the cluster.
 func (w *World) RESTConfig() *rest.Config { return w.plane.RESTConfig() }
 

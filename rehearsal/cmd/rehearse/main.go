@@ -20,22 +20,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"eks-gpu-slicing/rehearsal/engine/child"
+	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
 )
 
-// Exit statuses. The first three and the last are those of the Pulumi CLI,
-// whose own status is passed on (pulumi/sdk/v3/go/common/util/cmdutil/exit.go).
-const (
-	statusOK          = 0
-	statusFailed      = 1
-	statusUsage       = 2
-	statusInterrupted = 8
-)
-
 const exitStatuses = `Exit status:
-  0  the engine made its plan
-  1  the program, a provider or the engine refused, or something to run them
-     with is missing; the last lines say what, and what to do
+  0  all went well
+  1  the program, a provider or the engine refused, a step of a rehearsal fell
+     short, or something to run them with is missing; the last lines say what,
+     and what to do
   2  the command line, a setting or the place it was run in is wrong
   8  interrupted (1 when the terminal's Ctrl-C reached the engine at work)
   Any other is the Pulumi CLI's.`
@@ -66,7 +59,7 @@ func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 // usage marks an error in what the user asked for.
-func usage(err error) error { return &failure{statusUsage, err} }
+func usage(err error) error { return &failure{request.StatusUsage, err} }
 
 // run is the command, and returns its exit status.
 func run(ctx context.Context, s streams, args []string) int {
@@ -76,20 +69,20 @@ func run(ctx context.Context, s streams, args []string) int {
 	root.SetErr(s.err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		return statusOK
+		return request.StatusOK
 	}
 	var f *failure
 	var signalled *child.SignalError
 	switch {
 	case ctx.Err() != nil, errors.As(err, &signalled) && signalled.Signal == syscall.SIGINT: // which the terminal sent to the engine alone
 		_, _ = fmt.Fprintln(s.err, "rehearse: interrupted; nothing is left running")
-		return statusInterrupted
+		return request.StatusInterrupted
 	case signalled != nil && signalled.Signal == syscall.SIGPIPE: // nobody reads any more
-		return statusFailed
+		return request.StatusFailed
 	case errors.As(err, &f) && f.err == nil: // the engine has said why
 		return f.status
 	case !errors.As(err, &f): // cobra's own, about flags and commands
-		f = &failure{statusUsage, fmt.Errorf("%w; see rehearse --help", err)}
+		f = &failure{request.StatusUsage, fmt.Errorf("%w; see rehearse --help", err)}
 	}
 	_, _ = fmt.Fprintln(s.err, "rehearse: "+strings.TrimSpace(f.Error()))
 	return f.status
@@ -99,13 +92,13 @@ func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rehearse",
 		Short:         "Rehearse the stack without an AWS account",
-		Long:          "Rehearse runs this project's program under the real Pulumi engine, against a\nsimulated AWS account on this machine. Nothing is created anywhere, and no\ncredential is read.\n\n" + exitStatuses,
+		Long:          "Rehearse runs this project's program under the real Pulumi engine, against a\nsimulated AWS account on this machine: preview plans the stack, run lives its\nwhole life on a real control plane with the real Karpenter. Nothing is created\nanywhere, and no credential is read.\n\n" + exitStatuses,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	var dir string
-	root.PersistentFlags().StringVarP(&dir, "dir", "C", ".", "run as if started in this `FOLDER`")
-	root.AddCommand(newPreview(s, &dir), newRender(s, &dir), newCleanTools(s))
+	root.PersistentFlags().StringVarP(&dir, "dir", "C", ".", "the checkout is this `FOLDER`, or the nearest above it")
+	root.AddCommand(newPreview(s, &dir), newRun(s, &dir), newUp(s, &dir), newDown(s, &dir), newRender(s, &dir), newCleanTools(s))
 	return root
 }
 
@@ -118,10 +111,10 @@ func newCleanTools(s streams) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			cache, err := toolcache.Open(os.Stderr)
 			if err != nil {
-				return &failure{statusFailed, err}
+				return &failure{request.StatusFailed, err}
 			}
 			if err := cache.Clear(); err != nil {
-				return &failure{statusFailed, err}
+				return &failure{request.StatusFailed, err}
 			}
 			_, err = fmt.Fprintln(s.out, "removed", cache.Dir())
 			return err

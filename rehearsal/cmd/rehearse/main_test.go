@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"eks-gpu-slicing/rehearsal/account"
+	"eks-gpu-slicing/rehearsal/request"
 )
 
 // checkout is this project's.
@@ -82,8 +83,8 @@ func TestWrongInput(t *testing.T) {
 				dir = files(t, tc.files)
 			}
 			status, out, errs := rehearse(t.Context(), append([]string{"-C", dir}, tc.args...)...)
-			if status != statusUsage {
-				t.Errorf("exit status %d, want %d", status, statusUsage)
+			if status != request.StatusUsage {
+				t.Errorf("exit status %d, want %d", status, request.StatusUsage)
 			}
 			for _, want := range tc.want {
 				if !strings.Contains(errs, want) {
@@ -103,7 +104,7 @@ func TestMissingTool(t *testing.T) {
 	t.Setenv("PULUMI_HOME", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	status, _, errs := rehearse(t.Context(), "-C", checkout, "preview")
-	if status != statusFailed || !strings.Contains(errs, "there is no node on PATH") || !strings.Contains(errs, "install Node.js 18") {
+	if status != request.StatusFailed || !strings.Contains(errs, "there is no node on PATH") || !strings.Contains(errs, "install Node.js 18") {
 		t.Errorf("exit status %d, and it says:\n%s", status, errs)
 	}
 }
@@ -116,7 +117,7 @@ func TestCleanTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, out, errs := rehearse(t.Context(), "clean-tools")
-	if left, err := os.ReadDir(cache); status != statusOK || len(left) != 0 || !strings.Contains(out, cache) {
+	if left, err := os.ReadDir(cache); status != request.StatusOK || len(left) != 0 || !strings.Contains(out, cache) {
 		t.Errorf("exit status %d, left %v (%v), and it says:\n%s%s", status, left, err, out, errs)
 	}
 }
@@ -126,7 +127,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	status, _, errs := rehearse(ctx, "-C", checkout, "preview")
-	if status != statusInterrupted || !strings.Contains(errs, "interrupted") {
+	if status != request.StatusInterrupted || !strings.Contains(errs, "interrupted") {
 		t.Errorf("exit status %d, and it says:\n%s", status, errs)
 	}
 }
@@ -161,8 +162,8 @@ func TestReaderGoesAway(t *testing.T) {
 			}
 			err = cmd.Wait()
 			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.ExitCode() != statusFailed {
-				t.Errorf("got %v, want exit status %d\n%s", err, statusFailed, &errs)
+			if !errors.As(err, &exit) || exit.ExitCode() != request.StatusFailed {
+				t.Errorf("got %v, want exit status %d\n%s", err, request.StatusFailed, &errs)
 			}
 			if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
 				t.Errorf("it left %v (%v)", left, err)
@@ -189,7 +190,7 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 		want = append(want, w.Name+" ", w.Description)
 	}
 	for _, w := range want {
-		if status != statusOK || !strings.Contains(out, w) {
+		if status != request.StatusOK || !strings.Contains(out, w) {
 			t.Errorf("exit status %d; the help does not say %q:\n%s", status, w, out)
 		}
 	}
@@ -199,7 +200,7 @@ func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]string{"--stack": "prod", "--world": "no-default-vpc"} {
 		status, out, _ := rehearse(t.Context(), "__complete", "-C", checkout, "preview", flag, "")
-		if status != statusOK || !strings.Contains(out, want+"\n") {
+		if status != request.StatusOK || !strings.Contains(out, want+"\n") {
 			t.Errorf("%s: exit status %d, completions:\n%s", flag, status, out)
 		}
 	}

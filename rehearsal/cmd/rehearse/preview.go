@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/request"
 )
 
 func newPreview(s streams, dir *string) *cobra.Command {
@@ -41,33 +41,31 @@ against is simulated.
 
 func preview(ctx context.Context, s streams, dir string, t *target, file string) error {
 	start := time.Now()
-	if file != "" { // now, rather than after the work
-		if _, err := os.Stat(filepath.Dir(file)); err != nil {
-			return usage(fmt.Errorf("--json %s: %w", file, err))
-		}
+	if err := writable("--json", file); err != nil {
+		return err
 	}
 	r, err := t.prepare(ctx, dir)
 	if err != nil {
 		return err
 	}
-	e, err := engine.Start(ctx, r.options)
+	e, end, err := r.start(ctx, s)
 	if err != nil {
-		return &failure{statusFailed, explain(err)}
+		return err
 	}
-	defer e.Close()
+	defer end()
 
-	_, _ = fmt.Fprintf(s.out, "Real: %s.\nSimulated: %s. Nothing is created.\n", r.real, r.simulated)
-	if r.note != "" {
-		_, _ = fmt.Fprintf(s.out, "Note: %s.\n", r.note)
+	_, _ = fmt.Fprintf(s.out, "Real: %s.\nSimulated: the AWS account (world %s) and everything in it. Nothing is created.\n", r.tools.Real(), t.world)
+	if note := r.tools.Note(); note != "" {
+		_, _ = fmt.Fprintf(s.out, "Note: %s.\n", note)
 	}
 	_, _ = fmt.Fprintln(s.out)
 	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, file != "")
 	if err != nil {
-		return &failure{statusFailed, explain(err)}
+		return &failure{request.StatusFailed, explain(err)}
 	}
 	if file != "" {
 		if err := writePlan(file, plan); err != nil {
-			return &failure{statusFailed, fmt.Errorf("--json: %w", explain(err))}
+			return &failure{request.StatusFailed, fmt.Errorf("--json: %w", explain(err))}
 		}
 	}
 	if status != 0 {

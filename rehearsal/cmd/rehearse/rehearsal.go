@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,8 +17,10 @@ import (
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/provider/aws"
 	"eks-gpu-slicing/rehearsal/provider/kubernetes"
+	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
 )
 
@@ -30,10 +34,7 @@ type target struct {
 func (t *target) addFlags(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVarP(&t.stack, "stack", "s", "dev", "`STACK` to rehearse, with the settings of its Pulumi.STACK.yaml")
 	cmd.Flags().StringArrayVarP(&t.config, "config", "c", nil, "set `KEY=VALUE` in the stack's config for this run; lists and objects as JSON")
-	var names []string
-	for _, w := range account.Worlds() {
-		names = append(names, w.Name)
-	}
+	names := worldNames()
 	cmd.Flags().StringVarP(&t.world, "world", "w", names[0], "kind of AWS account to rehearse in, one of the `WORLD`s above")
 	complete := func(cmd *cobra.Command, flag string, values func() []string) {
 		// It fails for a flag that does not exist alone.
@@ -52,6 +53,14 @@ func (t *target) addFlags(cmd *cobra.Command, dir *string) {
 	})
 }
 
+func worldNames() []string {
+	var names []string
+	for _, w := range account.Worlds() {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
 // worlds lists the worlds for a command's help.
 func worlds() string {
 	var text strings.Builder
@@ -62,81 +71,94 @@ func worlds() string {
 	return text.String()
 }
 
-// rehearsal is a target made ready to run.
-type rehearsal struct {
-	options engine.Options
-	// real and simulated name what the result was made with.
-	real, simulated string
-	// note is something the user may want to know, "" for nothing.
-	note string
+// asked is a target that has been checked.
+type asked struct {
+	checkout string
+	project  *engine.Project
 }
 
-// prepare checks what the user asked for, and finds or builds what it takes.
-func (t *target) prepare(ctx context.Context, dir string) (*rehearsal, error) {
-	checkout, err := findCheckout(dir)
-	if err != nil {
-		return nil, usage(err)
+// check looks at what the user asked for, before anything is built or started.
+func (t *target) check(dir string) (a asked, err error) {
+	if a.checkout, err = findCheckout(dir); err != nil {
+		return a, usage(err)
 	}
 	var overrides []engine.Override
 	for _, text := range t.config {
 		o, err := engine.ParseOverride(text)
 		if err != nil {
-			return nil, usage(err)
+			return a, usage(err)
 		}
 		overrides = append(overrides, o)
 	}
-	project, err := engine.LoadProject(checkout, t.stack, overrides)
-	if err != nil {
-		return nil, usage(err)
+	if a.project, err = engine.LoadProject(a.checkout, t.stack, overrides); err != nil {
+		return a, usage(err)
 	}
-	providers, err := t.providers(project)
-	if err != nil {
-		return nil, usage(err)
+	if !slices.Contains(worldNames(), t.world) {
+		return a, usage(fmt.Errorf("--world %q is none of %s", t.world, strings.Join(worldNames(), ", ")))
 	}
-	r, err := build(ctx, checkout)
-	if err != nil {
-		return nil, &failure{statusFailed, err}
-	}
-	r.options.Project, r.options.Providers = project, providers
-	r.simulated = fmt.Sprintf("the AWS account (world %s) and everything in it", t.world)
-	return r, nil
+	return a, nil
 }
 
-// build finds or builds the tools. The quickest one to fail comes first.
-func build(ctx context.Context, checkout string) (*rehearsal, error) {
+// rehearsal is a target made ready for a preview.
+type rehearsal struct {
+	asked
+	providers map[string]func() plugin.Provider
+	tools     toolcache.Set
+}
+
+// prepare checks what the user asked for, and finds or builds what a preview takes.
+func (t *target) prepare(ctx context.Context, dir string) (*rehearsal, error) {
+	a, err := t.check(dir)
+	if err != nil {
+		return nil, err
+	}
+	providers, err := t.providers(a.project)
+	if err != nil {
+		return nil, usage(err)
+	}
 	cache, err := toolcache.Open(os.Stderr)
 	if err != nil {
-		return nil, err
+		return nil, &failure{request.StatusFailed, err}
 	}
-	eks, err := cache.EKSComponent(ctx, checkout)
+	tools, err := cache.PreviewSet(ctx, a.checkout)
 	if err != nil {
-		return nil, err
+		return nil, &failure{request.StatusFailed, err}
 	}
-	cli, err := cache.Pulumi(ctx, checkout)
+	return &rehearsal{asked: a, providers: providers, tools: tools}, nil
+}
+
+// start starts an engine in a folder of its own; end ends it and removes that.
+func (r *rehearsal) start(ctx context.Context, s streams) (e *engine.Engine, end func(), err error) {
+	if err := folder.Sweep(s.err); err != nil {
+		return nil, nil, &failure{request.StatusFailed, explain(err)}
+	}
+	home, err := folder.New(folder.About{Checkout: r.checkout, Stack: r.project.Stack})
 	if err != nil {
-		return nil, err
+		return nil, nil, &failure{request.StatusFailed, explain(err)}
 	}
-	program, err := cache.Binary(ctx, checkout, toolcache.Program())
+	e, err = engine.Start(ctx, engine.Options{
+		CLI: r.tools.CLI.Path, Program: r.tools.Program, Project: r.project, Providers: r.providers, Dir: home.Dir,
+		Component: &engine.Component{Package: "eks", Command: r.tools.Component.Command},
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, &failure{request.StatusFailed, errors.Join(explain(err), home.Remove())}
 	}
-	r := &rehearsal{
-		options: engine.Options{
-			CLI: cli.Path, Program: program,
-			Component: &engine.Component{Package: "eks", Command: eks.Command},
-		},
-		real: fmt.Sprintf("this program, Pulumi %s, pulumi-eks %s", cli.Version, eks.Version),
+	return e, func() {
+		e.Close()
+		_ = home.Remove() // the next command sweeps what may be left
+	}, nil
+}
+
+// writable looks at once whether a file can be written that is written after the
+// work; "" is none.
+func writable(flag, file string) error {
+	if file == "" {
+		return nil
 	}
-	if cli.OnPath {
-		r.real += "; Pulumi is the one on PATH"
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return usage(fmt.Errorf("%s %s: %w", flag, file, err))
 	}
-	if eks.Official {
-		r.real += "; pulumi-eks is the official plugin"
-	}
-	if cli.Passed != "" {
-		r.note = fmt.Sprintf("%s: Pulumi %s is used instead", cli.Passed, cli.Version)
-	}
-	return r, nil
+	return nil
 }
 
 // anyRegion is where the account is when the stack names no region. The

@@ -10,6 +10,7 @@ import (
 
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/render"
+	"eks-gpu-slicing/rehearsal/request"
 )
 
 func newRender(s streams, dir *string) *cobra.Command {
@@ -45,15 +46,15 @@ func runRender(ctx context.Context, s streams, dir string, t *target, out string
 	if err != nil {
 		return err
 	}
-	e, err := engine.Start(ctx, r.options)
+	e, end, err := r.start(ctx, s)
 	if err != nil {
-		return &failure{statusFailed, explain(err)}
+		return err
 	}
-	defer e.Close()
+	defer end()
 	var said bytes.Buffer // the plan is not asked for; it is shown when it fails
 	plan, status, err := e.Preview(ctx, engine.IO{Stdout: &said, Stderr: &said}, true)
 	if err != nil {
-		return &failure{statusFailed, explain(err)}
+		return &failure{request.StatusFailed, explain(err)}
 	}
 	if status != 0 {
 		_, err := said.WriteTo(s.err)
@@ -61,7 +62,7 @@ func runRender(ctx context.Context, s streams, dir string, t *target, out string
 	}
 	rendering, err := render.Plan(plan)
 	if err != nil {
-		return &failure{statusFailed, err}
+		return &failure{request.StatusFailed, err}
 	}
 	if err := rendering.Write(out); err != nil {
 		return usage(explain(err))

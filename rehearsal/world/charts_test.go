@@ -1,46 +1,24 @@
 package world
 
 import (
-	"os"
 	"strings"
 	"testing"
 
-	"golang.org/x/mod/modfile"
+	"eks-gpu-slicing/rehearsal/toolcache"
 )
-
-func TestKarpenterVersionIsTheModules(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mod, err := modfile.Parse("go.mod", text, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range mod.Require {
-		if r.Mod.Path == karpenterModule {
-			if r.Mod.Version != "v"+KarpenterVersion {
-				t.Errorf("go.mod requires %s %s; KarpenterVersion is %s", karpenterModule, r.Mod.Version, KarpenterVersion)
-			}
-			return
-		}
-	}
-	t.Errorf("go.mod does not require %s", karpenterModule)
-}
 
 func TestChartsAreThoseOfTheRelease(t *testing.T) {
 	t.Parallel()
-	dir, err := Charts(t.Context(), "../..")
+	dir, err := toolcache.KarpenterCharts(t.Context(), "../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"karpenter", "karpenter-crd"} {
-		c, err := charts(dir)(t.Context(), "", chartRegistry+name, KarpenterVersion)
+		c, err := charts(dir)(t.Context(), "", chartRegistry+name, toolcache.KarpenterVersion)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Metadata.Name != name || c.Metadata.Version != KarpenterVersion || c.Metadata.AppVersion != KarpenterVersion {
+		if c.Metadata.Name != name || c.Metadata.Version != toolcache.KarpenterVersion || c.Metadata.AppVersion != toolcache.KarpenterVersion {
 			t.Errorf("chart %s is %s %s of %s", name, c.Metadata.Name, c.Metadata.Version, c.Metadata.AppVersion)
 		}
 		if err := c.Validate(); err != nil {
@@ -51,7 +29,7 @@ func TestChartsAreThoseOfTheRelease(t *testing.T) {
 		}
 		controller, _ := c.Values["controller"].(map[string]any)
 		got, _ := controller["image"].(map[string]any)
-		if got["repository"] != controllerRepository || got["tag"] != KarpenterVersion || got["digest"] != "" {
+		if got["repository"] != controllerRepository || got["tag"] != toolcache.KarpenterVersion || got["digest"] != "" {
 			t.Errorf("the controller's image is %v", got)
 		}
 	}
@@ -62,7 +40,7 @@ func TestOtherChartsAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, chart, version, want string }{
 		{"other chart", "oci://example.com/charts/karpenter", "", `chart "oci://example.com/charts/karpenter" is not available`},
 		{"another of Karpenter's registry", chartRegistry + "snapshots/karpenter", "", "is not available"},
-		{"other version", chartRegistry + "karpenter", "1.9.0", "pulumi config set karpenterVersion " + KarpenterVersion},
+		{"other version", chartRegistry + "karpenter", "1.9.0", "pulumi config set karpenterVersion " + toolcache.KarpenterVersion},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

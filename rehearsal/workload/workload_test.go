@@ -1,4 +1,4 @@
-package world
+package workload
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestReadWorkloads(t *testing.T) {
+func TestRead(t *testing.T) {
 	t.Parallel()
 	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
 	for _, c := range []struct {
@@ -34,7 +34,7 @@ func TestReadWorkloads(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := ReadWorkloads([]string{dir})
+			got, err := Read([]string{dir})
 			switch {
 			case c.fails == "" && err != nil:
 				t.Error(err)
@@ -47,10 +47,40 @@ func TestReadWorkloads(t *testing.T) {
 	}
 }
 
-func TestReadWorkloadsNamesWhatIsMissing(t *testing.T) {
+func TestReadNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := ReadWorkloads([]string{"no-such-file.yaml"})
+	_, err := Read([]string{"no-such-file.yaml"})
 	if err == nil || !strings.Contains(err.Error(), "no-such-file.yaml") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	const text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ scale, fails string }{
+		{scale: "a=5"},
+		{scale: "a", fails: "--scale a is not NAME=REPLICAS"},
+		{scale: "a=-1", fails: "--scale a=-1 is not NAME=REPLICAS"},
+		{scale: "p=2", fails: `of the workloads is named "p"`},
+	} {
+		objects, err := Asked{Paths: []string{file}, Scales: []string{c.scale}}.Read()
+		switch {
+		case c.fails != "":
+			if err == nil || !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("%s: the error is %v; it should say %q", c.scale, err, c.fails)
+			}
+		case err != nil:
+			t.Error(err)
+		default:
+			spec, ok := objects[0].Object["spec"].(map[string]any)
+			if !ok || spec["replicas"] != int64(5) {
+				t.Errorf("%s: the spec is %v", c.scale, objects[0].Object["spec"])
+			}
+		}
 	}
 }

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"eks-gpu-slicing/rehearsal/folder"
+	"eks-gpu-slicing/rehearsal/request"
+	"eks-gpu-slicing/rehearsal/toolcache"
+	"eks-gpu-slicing/rehearsal/workload"
+)
+
+// lived is what a command asks that lives on a control plane.
+type lived struct {
+	target
+	workloads workload.Asked
+	json      string
+}
+
+func (l *lived) addFlags(cmd *cobra.Command, dir *string) {
+	l.target.addFlags(cmd, dir)
+	cmd.Flags().StringArrayVar(&l.workloads.Paths, "workload", nil, "apply the Kubernetes objects of this `FILE` or folder; may be given more than once")
+	cmd.Flags().StringArrayVar(&l.workloads.Scales, "scale", nil, "give a Deployment of the workloads so many replicas: `NAME=REPLICAS`; may be given more than once")
+	cmd.Flags().StringVar(&l.json, "json", "", "also write what was found to this `FILE`: phases, nodes, pods, NodeClaims\nlaunched, denied calls and leftovers")
+}
+
+// whatIsReal is for the help of all that live on a control plane.
+const whatIsReal = `Real are the program, the Pulumi engine, the pulumi-eks component, etcd and the
+Kubernetes control plane, and Karpenter; simulated are the AWS account and the
+containers. The first time builds them, which takes some ten minutes.`
+
+func newRun(s streams, dir *string) *cobra.Command {
+	var l lived
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Bring the stack up, place workloads on it, and take it down again",
+		Long: `Run lives the whole life of the stack on this machine: preview, up, a preview that
+must show no change, a refresh that must show no drift, apply the workloads and
+wait until each pod is placed or provably cannot be, delete them, destroy, and a
+look for leftovers. It ends with tables of nodes, their cost and slices, and of pods
+that could not be placed with the reason. A pod that cannot be placed is a step
+that falls short.
+
+` + whatIsReal + "\n\n" + worlds() + "\n" + exitStatuses,
+		Example: `  rehearse run --workload examples --scale inflate-amd64=5 --scale inflate-arm64=3
+  rehearse run --workload examples/gpu-inference.yaml --config gpuSlices=8 --json run.json
+  rehearse run --stack prod --config 'publicAccessCidrs=["203.0.113.7/32"]' --workload pod.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return l.live(cmd.Context(), s, *dir, false) },
+	}
+	l.addFlags(cmd, dir)
+	return cmd
+}
+
+func newUp(s streams, dir *string) *cobra.Command {
+	var l lived
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the stack up and keep it up, to look at with kubectl",
+		Long: `Up brings the stack up on this machine and keeps it up, in the foreground, until
+"rehearse down" takes it down or Ctrl-C ends it. It says where the kubeconfig is, and
+what to try.
+
+` + whatIsReal + "\n\n" + worlds() + "\n" + exitStatuses,
+		Example: `  rehearse up
+  rehearse up --stack dev --config gpuSlices=8 --workload examples/gpu-inference.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return l.live(cmd.Context(), s, *dir, true) },
+	}
+	l.addFlags(cmd, dir)
+	return cmd
+}
+
+// live checks what was asked, builds what it takes, and becomes rehearse-world.
+func (l *lived) live(ctx context.Context, s streams, dir string, stayUp bool) error {
+	a, err := l.check(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := l.workloads.Read(); err != nil {
+		return usage(err)
+	}
+	if err := writable("--json", l.json); err != nil {
+		return err
+	}
+	cache, err := toolcache.Open(os.Stderr)
+	if err != nil {
+		return &failure{request.StatusFailed, err}
+	}
+	tools, err := cache.WorldSet(ctx, a.checkout)
+	if err != nil {
+		return &failure{request.StatusFailed, err}
+	}
+	world, err := cache.Binary(ctx, a.checkout, toolcache.World())
+	if err != nil {
+		return &failure{request.StatusFailed, err}
+	}
+	argument, err := request.Request{
+		StayUp: stayUp, Checkout: a.checkout, Stack: l.stack, Config: l.config, World: l.world,
+		Workloads: l.workloads, JSON: l.json, Tools: tools,
+	}.Argument()
+	if err != nil {
+		return &failure{request.StatusFailed, err}
+	}
+	// Its place is ours: signals, the terminal and the exit status are one process's.
+	err = syscall.Exec(world, []string{"rehearse-world", argument}, toolcache.Environment())
+	return &failure{request.StatusFailed, fmt.Errorf("starting %s: %w", world, err)}
+}
+
+func newDown(s streams, dir *string) *cobra.Command {
+	var stack string
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Take down what \"rehearse up\" keeps up",
+		Long: `Down has the stack that "rehearse up" keeps up in another terminal destroyed by the
+engine, looks for leftovers in the account, and ends it.
+
+` + exitStatuses,
+		Example: `  rehearse down
+  rehearse down --stack prod`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return down(cmd.Context(), s, *dir, stack) },
+	}
+	cmd.Flags().StringVarP(&stack, "stack", "s", "dev", "`STACK` to take down")
+	return cmd
+}
+
+func down(ctx context.Context, s streams, dir, stack string) error {
+	checkout, err := findCheckout(dir)
+	if err != nil {
+		return usage(err)
+	}
+	all, err := folder.List()
+	if err != nil {
+		return &failure{request.StatusFailed, explain(err)}
+	}
+	others := ""
+	for _, standing := range all {
+		if standing.Checkout != checkout || standing.Stack != stack {
+			others += fmt.Sprintf("; stack %s of %s is", standing.Stack, standing.Checkout)
+			continue
+		}
+		err := folder.Down(ctx, standing, s.out)
+		if err == nil || errors.Is(err, folder.ErrShort) {
+			_, errPrint := fmt.Fprintf(s.out, "Stack %s is down.\n", stack)
+			err = errors.Join(err, errPrint)
+		}
+		if err != nil {
+			return &failure{request.StatusFailed, err}
+		}
+		return nil
+	}
+	return usage(fmt.Errorf("stack %s of %s is not up%s", stack, filepath.Clean(checkout), others))
+}

@@ -1,0 +1,239 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"eks-gpu-slicing/rehearsal/folder"
+	"eks-gpu-slicing/rehearsal/kube/stamp"
+	"eks-gpu-slicing/rehearsal/report"
+	"eks-gpu-slicing/rehearsal/request"
+	"eks-gpu-slicing/rehearsal/toolcache"
+	"eks-gpu-slicing/rehearsal/workload"
+)
+
+// UsageError is an error in what the user asked for.
+type UsageError struct{ error }
+
+// Unwrap returns the error itself.
+func (e UsageError) Unwrap() error { return e.error }
+
+// ErrShort says that a step fell short; what was printed before says how.
+var ErrShort = errors.New("the rehearsal fell short")
+
+// Serve does what a request asks, shows on out what goes on, and ends with the
+// tables of package report. The error is a [UsageError] for what is wrong in the
+// request, found before anything is started; it wraps [ErrShort] if a step fell
+// short, and ctx's cause if that ended.
+func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
+	if err := folder.Sweep(out); err != nil {
+		return err
+	}
+	options := Options{Checkout: r.Checkout, Stack: r.Stack, Config: r.Config, World: r.World, Tools: r.Tools, Out: out}
+	if _, err := options.project(); err != nil {
+		return UsageError{err}
+	}
+	workloads, err := r.Workloads.Read()
+	if err != nil {
+		return UsageError{err}
+	}
+	if r.StayUp {
+		if err := free(r); err != nil {
+			return UsageError{err}
+		}
+	}
+	var file *os.File
+	if r.JSON != "" { // before the work, in case it cannot be written
+		if file, err = os.Create(r.JSON); err != nil {
+			return UsageError{fmt.Errorf("--json: %w", err)}
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	home, err := folder.New(folder.About{Checkout: r.Checkout, Stack: r.Stack})
+	if err != nil {
+		return err
+	}
+	options.Dir = home.Dir
+	l := &life{home: home, options: options, workloads: workloads, report: report.New(r.Stack), out: out}
+	errLife := l.live(ctx, r.StayUp)
+	errReport := l.report.Write(out)
+	if file != nil {
+		errReport = errors.Join(errReport, l.report.WriteJSON(file))
+	}
+	if errLife == nil && !l.report.OK() {
+		errLife = ErrShort
+	}
+	if errLife == nil || errors.Is(errLife, context.Canceled) { // a user who interrupts asks for no logs
+		return errors.Join(errLife, errReport, home.Remove())
+	}
+	return errors.Join(fmt.Errorf("%w; the logs are in %s", errLife, home.Dir), errReport, home.Keep())
+}
+
+// life is a session with what is asked of it and what has come of it.
+type life struct {
+	home      *folder.Folder
+	options   Options
+	workloads []workload.Object
+	report    *report.Run
+	out       io.Writer
+	session   *Session
+	// risen and placed tell that there may be something of the stack, and of the
+	// workloads, to take down.
+	risen, placed bool
+}
+
+// live starts the session and takes the steps. The error is about what keeps a step
+// from being taken; one that fell short is in the report.
+func (l *life) live(ctx context.Context, stayUp bool) (err error) {
+	l.say("Real: %s, Kubernetes %s, Karpenter %s.\nSimulated: the AWS account (world %s) and the containers. API server %[2]s stands in for the configured version.",
+		l.options.Tools.Real(), strings.TrimPrefix(stamp.Version, "v"), toolcache.KarpenterVersion, l.options.World)
+	if note := l.options.Tools.Note(); note != "" {
+		l.say("Note: %s.", note)
+	}
+	begin := time.Now()
+	if l.session, err = Start(ctx, l.options); err != nil {
+		l.add("world", begin, err)
+		return err
+	}
+	defer func() { err = errors.Join(err, l.session.Close()) }()
+	l.add("world", begin, nil)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-l.session.World.Done():
+			cancel(l.session.World.Err())
+		case <-ctx.Done():
+		}
+	}()
+	if stayUp {
+		return l.stand(ctx)
+	}
+	return l.whole(ctx)
+}
+
+// whole is the life of a stack from its first preview to its destruction.
+func (l *life) whole(ctx context.Context) error {
+	if err := l.rise(ctx, []step{
+		{"preview", l.pulumi("preview")},
+		{"up", l.up},
+		{"preview again", l.pulumi("preview", "--expect-no-changes")},
+		{"refresh", l.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")},
+	}); err != nil {
+		return err
+	}
+	return l.fall(ctx)
+}
+
+// step is a step of a stack's life.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// rise takes steps until one falls short, and then places the workloads.
+func (l *life) rise(ctx context.Context, steps []step) error {
+	if len(l.workloads) > 0 {
+		steps = append(steps, step{"workloads", l.place})
+	}
+	for _, s := range steps {
+		if !l.report.OK() {
+			return nil
+		}
+		if err := l.take(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fall takes everything down again, whatever has become of it.
+func (l *life) fall(ctx context.Context) error {
+	var steps []step
+	if l.placed {
+		steps = append(steps, step{"delete workloads", func(ctx context.Context) error {
+			return l.session.World.DeleteWorkloads(ctx, l.workloads)
+		}})
+	}
+	if l.risen {
+		steps = append(steps, step{"destroy", l.pulumi("destroy", "--yes", "--skip-preview")}, step{"leftovers", l.leftovers})
+	}
+	for _, s := range steps {
+		if err := l.take(ctx, s); err != nil {
+			return err
+		}
+	}
+	return l.account()
+}
+
+// account notes what the account has seen.
+func (l *life) account() (err error) {
+	l.report.DeniedCalls = l.session.World.Denied()
+	l.report.NodeClaimsLaunched, err = l.session.World.Launched()
+	return err
+}
+
+// take takes a step. That it fell short is shown and noted; the error is that of an
+// interruption or of a component that died.
+func (l *life) take(ctx context.Context, s step) error {
+	l.say("\n== %s", s.name)
+	begin := time.Now()
+	err := s.do(ctx)
+	l.add(s.name, begin, err)
+	if err != nil {
+		l.say("%s fell short: %v", s.name, err)
+	}
+	return context.Cause(ctx)
+}
+
+func (l *life) pulumi(args ...string) func(context.Context) error {
+	return func(ctx context.Context) error { return l.session.Pulumi(ctx, args...) }
+}
+
+// up brings the stack up.
+func (l *life) up(ctx context.Context) error {
+	l.risen = true
+	return l.session.Pulumi(ctx, "up", "--yes", "--skip-preview")
+}
+
+// place applies the workloads and waits for their pods.
+func (l *life) place(ctx context.Context) error {
+	l.placed = true
+	cluster, err := l.session.Place(ctx, l.workloads)
+	l.report.Nodes, l.report.Pods = append(l.report.Nodes, cluster.Nodes...), append(l.report.Pods, cluster.Pods...)
+	if err != nil {
+		return err
+	}
+	short := 0
+	for _, p := range cluster.Pods {
+		if p.Reason != "" {
+			short++
+		}
+	}
+	if short > 0 {
+		return fmt.Errorf("%d of %d pods could not be placed", short, len(cluster.Pods))
+	}
+	return nil
+}
+
+// leftovers looks at what the account still holds.
+func (l *life) leftovers(context.Context) error {
+	l.report.Leftovers = l.session.World.Leftovers()
+	if len(l.report.Leftovers) > 0 {
+		return errors.New("the account is not empty")
+	}
+	return nil
+}
+
+func (l *life) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(l.out, format+"\n", args...) // progress only
+}
+
+func (l *life) add(name string, begin time.Time, err error) {
+	l.report.Phases = append(l.report.Phases, report.Phase{Name: name, Seconds: time.Since(begin).Seconds(), OK: err == nil})
+}

@@ -1,0 +1,153 @@
+// Package workload reads the Kubernetes manifests that a user rehearses with.
+//
+// It knows nothing of a cluster: a manifest of a kind that the cluster does not have
+// is found when it is applied.
+package workload
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// Object is an object of a workload and the file it is from.
+type Object struct {
+	File string
+	*unstructured.Unstructured
+}
+
+// String names the object for messages.
+func (o Object) String() string {
+	return fmt.Sprintf("%s %s (%s)", o.GetKind(), o.GetName(), o.File)
+}
+
+// Asked is what a user rehearses with.
+type Asked struct {
+	// Paths are files, and folders of files, of Kubernetes objects.
+	Paths []string
+	// Scales are numbers of replicas as NAME=REPLICAS.
+	Scales []string
+}
+
+// Read reads and scales what is asked for. The error tells all that is wrong.
+func (a Asked) Read() ([]Object, error) {
+	objects, err := Read(a.Paths)
+	if err != nil {
+		return nil, err
+	}
+	return objects, Scale(objects, a.Scales)
+}
+
+// Read reads the Kubernetes objects of files, and of the .yaml, .yml and
+// .json files in folders. What is not YAML, or no Kubernetes object, is an error
+// that names the file and the document; all of them are reported.
+func Read(paths []string) ([]Object, error) {
+	var all []Object
+	var problems []error
+	for _, path := range paths {
+		files, err := filesOf(path)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		for _, file := range files {
+			objects, err := readObjects(file)
+			if err != nil {
+				problems = append(problems, err)
+			}
+			all = append(all, objects...)
+		}
+	}
+	return all, errors.Join(problems...)
+}
+
+func filesOf(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("workload: %w", err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("workload: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if e.Type()&fs.ModeDir == 0 && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("workload %s: the folder holds no .yaml, .yml or .json file", path)
+	}
+	return files, nil
+}
+
+func readObjects(file string) ([]Object, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("workload: %w", err)
+	}
+	var all []Object
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for n := 1; ; n++ {
+		var content map[string]any
+		if err := decoder.Decode(&content); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("workload %s, document %d: it is not YAML: %w", file, n, err)
+		}
+		if len(content) == 0 {
+			continue // nothing but comments
+		}
+		o := &unstructured.Unstructured{Object: content}
+		if o.GetAPIVersion() == "" || o.GetKind() == "" || o.GetName() == "" {
+			return nil, fmt.Errorf("workload %s, document %d: it is no Kubernetes object, which has apiVersion, kind and metadata.name", file, n)
+		}
+		all = append(all, Object{File: file, Unstructured: o})
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("workload %s: it holds no Kubernetes object", file)
+	}
+	return all, nil
+}
+
+// Scale sets the number of replicas of the workloads that are named, as `kubectl
+// scale` does. Each of scales is NAME=REPLICAS. The error lists all that name
+// nothing that could be scaled, or no number.
+func Scale(objects []Object, scales []string) error {
+	var problems []error
+	for _, text := range scales {
+		name, number, _ := strings.Cut(text, "=")
+		replicas, err := strconv.ParseInt(number, 10, 32)
+		if err != nil || replicas < 0 {
+			problems = append(problems, fmt.Errorf("--scale %s is not NAME=REPLICAS, such as web=5", text))
+			continue
+		}
+		found := false
+		for _, o := range objects {
+			if o.GetName() != name || !slices.Contains([]string{"Deployment", "ReplicaSet", "StatefulSet"}, o.GetKind()) {
+				continue
+			}
+			found = true
+			if err := unstructured.SetNestedField(o.Object, replicas, "spec", "replicas"); err != nil {
+				problems = append(problems, fmt.Errorf("--scale %s: %v: %w", text, o, err))
+			}
+		}
+		if !found {
+			problems = append(problems, fmt.Errorf("--scale %s: no Deployment, ReplicaSet or StatefulSet of the workloads is named %q", text, name))
+		}
+	}
+	return errors.Join(problems...)
+}
