@@ -43,8 +43,8 @@ const defaultEKSVersion = "1.35"
 
 // eksVersions come from the EKS User Guide: the release calendar ("Understand
 // the Kubernetes version lifecycle on EKS"), the patch versions of its table of
-// kube-proxy versions. Platform versions move every few weeks; these are of the
-// guide's pages as they were at hand.
+// kube-proxy versions. The platform versions are placeholders of the right form: EKS
+// moves them every few weeks, and nothing reads more into one than its name.
 func eksVersions() []eksVersion {
 	return []eksVersion{
 		{"1.28", "1.28.15", "eks.49", ExtendedSupport, "2023-09-26", "2024-11-26", "2025-11-26"},

@@ -278,14 +278,23 @@ const (
 	leaseRenewal  = leaseDuration / 4
 )
 
-// renew writes the node's Lease. Only the worker that handles the node calls it.
-func (n *node) renew(ctx context.Context) error {
-	ctx = as(ctx, n)
+// renew writes the node's Lease and returns when to write it again, 0 for never.
+// Only the worker that handles the node calls it.
+func (n *node) renew(ctx context.Context) (time.Duration, error) {
+	if !n.joined() {
+		// Work on the Leases is known by the node's name, which an earlier instance
+		// may have had with its address. This one begins when it joins.
+		return 0, nil
+	}
 	if n.lease != nil {
 		if _, err := n.kubelet.nodes.Get(n.name()); apierrors.IsNotFound(err) {
-			return nil // deleted, and its Lease with it
+			return 0, nil // deleted, and its Lease with it
 		}
 	}
+	return leaseRenewal, n.writeLease(as(ctx, n))
+}
+
+func (n *node) writeLease(ctx context.Context) error {
 	client := n.kubelet.leaseClient.Leases(corev1.NamespaceNodeLease)
 	now := metav1.NowMicro()
 	if n.lease == nil {

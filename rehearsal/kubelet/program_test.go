@@ -198,7 +198,8 @@ func TestProgram(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"SYSTEM_NAMESPACE": f.namespace, "LEADER": f.namespace + "-leader", "NODE": pod.Spec.NodeName, "HOST_IP": pod.Status.HostIP,
-		"CPU_REQUESTS": "100", "MEMORY_LIMIT": getNode(t, pod.Spec.NodeName).Status.Allocatable.Memory().AsDec().String(), "HOSTNAME": "a",
+		"LEADER_ELECTION_NAMESPACE": f.namespace,
+		"CPU_REQUESTS":              "100", "MEMORY_LIMIT": getNode(t, pod.Spec.NodeName).Status.Allocatable.Memory().AsDec().String(), "HOSTNAME": "a",
 		"AWS_REGION": "us-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/v1/credentials",
 		"PATH":                               "", "USER": "",

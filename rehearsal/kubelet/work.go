@@ -132,11 +132,10 @@ func (k *Kubelet) work() {
 		return 0, nil
 	})
 	serve(k, leaseWorkers, k.leaseQueue, func(name string) (time.Duration, error) {
-		n := k.nodeNamed(name)
-		if n == nil {
-			return 0, nil
+		if n := k.nodeNamed(name); n != nil {
+			return n.renew(n.ctx)
 		}
-		return leaseRenewal, n.renew(n.ctx)
+		return 0, nil
 	})
 	context.AfterFunc(k.ctx, func() {
 		k.podQueue.ShutDown()

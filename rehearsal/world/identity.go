@@ -63,12 +63,7 @@ func (w *World) nodeToken(ctx context.Context, instanceID string) (string, time.
 // Identity association, EKS's webhook gives it the agent's address and the region.
 func (w *World) podAccess(_ context.Context, pod *corev1.Pod) (program.AWS, error) {
 	cluster := w.Cluster()
-	access := program.AWS{Env: map[string]string{
-		"AWS_ENDPOINT_URL": w.endpoint,
-		// In a container controller-runtime reads it from the files of the service
-		// account, which a program of this machine has not (pkg/leaderelection).
-		"LEADER_ELECTION_NAMESPACE": pod.Namespace,
-	}}
+	access := program.AWS{Env: map[string]string{"AWS_ENDPOINT_URL": w.endpoint}}
 	associations, err := w.account.ListPodIdentityAssociations(cluster)
 	if err != nil {
 		return access, err

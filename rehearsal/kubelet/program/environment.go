@@ -24,6 +24,9 @@ func (r *runner) environment(ctx context.Context) (map[string]string, error) {
 		"HOSTNAME": r.c.Pod.Name,
 		"HOME":     r.home(),
 		"TMPDIR":   r.home(),
+		// What Karpenter's controller takes where controller-runtime does not find the
+		// file of the pod's namespace (getInClusterNamespace in its pkg/leaderelection).
+		"LEADER_ELECTION_NAMESPACE": r.c.Pod.Namespace,
 	}
 	aws, err := r.awsEnvironment(ctx)
 	if err != nil {

@@ -13,7 +13,8 @@
 //     --metrics-port=8080): two replicas share the machine. On which address the
 //     program listens is its own affair; Karpenter's controller takes all.
 //   - There is no /var/run/secrets: the program finds the API server and its token
-//     by KUBECONFIG.
+//     by KUBECONFIG, and the namespace of its leader election by
+//     LEADER_ELECTION_NAMESPACE.
 //   - Only HTTP probes are run, and the first success of startup and readiness
 //     probes is looked for at once and often, whatever delay and period they have.
 package program
