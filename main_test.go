@@ -99,6 +99,7 @@ func TestOrder(t *testing.T) {
 				agent, identity, nodeEntry, queue, "aws:sqs/queuePolicy:QueuePolicy::karpenter-interruptions")},
 		{"classes need the controller that finalises them", []string{cpuClass, gpuClass}, []string{chart}},
 		{"pools need charts and their class", []string{x86Pool, arm64Pool}, []string{chart, crdChart, cpuClass}},
+		{"pools drain at once only if all of them wait for the same", []string{x86Pool, arm64Pool}, []string{overlay, plugin}},
 		{"no GPU node may be planned before its slices are known", []string{gpuPool}, []string{chart, crdChart, gpuClass, overlay, plugin}},
 		{"Karpenter must know the new number first", []string{plugin}, []string{overlay, pluginConf}},
 	} {
@@ -128,9 +129,11 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s waits for the cluster", who)
 		}
 	}
-	for _, who := range []string{x86Pool, arm64Pool} {
-		if needs := r.needs(who); needs[plugin] || needs[overlay] {
-			t.Errorf("%s waits for the slicing of GPUs", who)
+	// The engine destroys what has as many resources before it in one step.
+	depth := r.depth(gpuPool)
+	for _, who := range r.ofType("kubernetes:karpenter.sh/v1:NodePool") {
+		if d := r.depth(who); d != depth {
+			t.Errorf("%s is in layer %d, %s in layer %d: the one drains after the other", who, d, gpuPool, depth)
 		}
 	}
 }

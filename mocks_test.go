@@ -231,6 +231,16 @@ func (r *recorder) needs(of string) map[string]bool {
 	return all
 }
 
+// depth is the layer of a resource: the length of the longest chain of resources
+// that must be there before it.
+func (r *recorder) depth(of string) int {
+	deepest := 0
+	for _, d := range r.resources[of].direct {
+		deepest = max(deepest, r.depth(d)+1)
+	}
+	return deepest
+}
+
 // ofType lists the keys of the resources whose type has the prefix, sorted.
 func (r *recorder) ofType(prefix string) []string {
 	var keys []string

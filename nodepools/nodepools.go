@@ -3,7 +3,8 @@
 //
 // Down is the reverse of up, and designed: a NodePool is deleted in the
 // foreground and is gone only when its nodes are, an EC2NodeClass only after its
-// pools, Karpenter only after both. A drain is bounded by the pools'
+// pools, Karpenter only after both. All pools depend on the same things, the CPU
+// ones on the slicing of GPUs too, so that they drain at once. A drain is bounded by the pools'
 // terminationGracePeriod, without which one pod that must not be disrupted holds
 // it for ever, and the engine waits longer than that: the provider's own default
 // is shorter than a slow drain.
@@ -78,10 +79,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		classes[c.name] = made
 	}
 	for _, p := range append(cpuPools(args.Settings.CPULimit), gpuPool(args.Slicing.Pool, args.Settings.GPULimit)) {
-		after := []pulumi.Resource{classes[p.class.name]}
-		if p.name == args.Slicing.Pool.Name {
-			after = append(after, args.Slicing.Ready...)
-		}
+		// A CPU pool needs no slices. But the engine destroys in layers: a pool that
+		// waited for less would be in the layer of what the others waited for, and
+		// start to drain only when they are gone.
+		after := append([]pulumi.Resource{classes[p.class.name]}, args.Slicing.Ready...)
 		if _, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(slices.Clip(common), pulumi.DependsOn(after))...); err != nil {
 			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
 		}
