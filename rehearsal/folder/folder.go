@@ -103,6 +103,26 @@ type Standing struct {
 	Socket string
 }
 
+// Find finds what stands of a checkout's stack; ok is false where nothing does.
+func Find(checkout, stack string) (found Standing, ok bool, err error) {
+	all, err := List()
+	for _, s := range all {
+		if s.Checkout == checkout && s.Stack == stack {
+			return s, true, err
+		}
+	}
+	return found, false, err
+}
+
+// Free returns an error for a user who wants to bring up what stands already.
+func Free(checkout, stack string) error {
+	found, taken, err := Find(checkout, stack)
+	if err != nil || !taken {
+		return err
+	}
+	return fmt.Errorf("stack %s is up already, in process %d: take it down first with: rehearse down --stack %[1]s", stack, found.PID)
+}
+
 // List finds the rehearsals of this user that stand.
 func List() ([]Standing, error) {
 	var all []Standing

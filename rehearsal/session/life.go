@@ -43,7 +43,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 		return UsageError{err}
 	}
 	if r.StayUp {
-		if err := free(r); err != nil {
+		if err := folder.Free(r.Checkout, r.Stack); err != nil {
 			return UsageError{err}
 		}
 	}
@@ -71,7 +71,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 	if errLife == nil || errors.Is(errLife, context.Canceled) { // a user who interrupts asks for no logs
 		return errors.Join(errLife, errReport, home.Remove())
 	}
-	return errors.Join(fmt.Errorf("%w; the logs are in %s", errLife, home.Dir), errReport, home.Keep())
+	return errors.Join(errLife, errReport, fmt.Errorf("the logs are in %s", home.Dir), home.Keep())
 }
 
 // life is a session with what is asked of it and what has come of it.
@@ -185,10 +185,13 @@ func (l *life) take(ctx context.Context, s step) error {
 	begin := time.Now()
 	err := s.do(ctx)
 	l.add(s.name, begin, err)
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // which is told at the end
+	}
 	if err != nil {
 		l.say("%s fell short: %v", s.name, err)
 	}
-	return context.Cause(ctx)
+	return nil
 }
 
 func (l *life) pulumi(args ...string) func(context.Context) error {

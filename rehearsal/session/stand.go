@@ -11,22 +11,7 @@ import (
 
 	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/report"
-	"eks-gpu-slicing/rehearsal/request"
 )
-
-// free tells whether the request's stack is not up already.
-func free(r request.Request) error {
-	all, err := folder.List()
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
-		if s.Checkout == r.Checkout && s.Stack == r.Stack {
-			return fmt.Errorf("stack %s is up already, in process %d: take it down first with: rehearse down --stack %[1]s", s.Stack, s.PID)
-		}
-	}
-	return nil
-}
 
 // stand brings the stack up, and keeps it up until somebody takes it down or ctx
 // ends.

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -25,9 +26,28 @@ type state struct {
 	pods   []corev1.Pod // of workloads
 	events []corev1.Event
 	// starting are the NodeClaims whose nodes are not ready for pods yet.
-	starting []string
+	starting []claim
+	// system are the pods of kube-system that are not settled.
+	system []corev1.Pod
 	// missing are the workloads whose pods are not all there, and why.
 	missing []string
+}
+
+// claim is a NodeClaim whose node is not ready for pods.
+type claim struct {
+	name, node string
+	// why it is not initialized, in Karpenter's words; "" while it has not said.
+	why string
+	// registered is when its node joined; zero before.
+	registered time.Time
+}
+
+// initTime is how long a node that has joined may take to offer what it was launched
+// for, before it counts as one that never will: NVIDIA's plugin takes seconds.
+const initTime = 20 * time.Second
+
+func (c *claim) hangs() bool {
+	return !c.registered.IsZero() && time.Since(c.registered) > initTime && c.why != ""
 }
 
 // quiet is how long nothing may have changed before a pod that Karpenter has
@@ -61,7 +81,7 @@ func (w *World) Settle(ctx context.Context, objects []workload.Object, waiting f
 		if now := strings.Join(open, "; ") + "|" + s.fingerprint(); now != last {
 			last, since = now, time.Now()
 		}
-		stuck := len(s.missing) == 0 && len(s.starting) == 0 && s.onlyRefused() && time.Since(since) > quiet
+		stuck := len(s.missing) == 0 && s.hopeless() && time.Since(since) > quiet
 		if len(open) == 0 || stuck {
 			return w.describeCluster(s), nil
 		}
@@ -96,6 +116,11 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 			return s, fmt.Errorf("listing events: %w", err)
 		}
 		s.events = events.Items
+		system, err := client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		if err != nil {
+			return s, fmt.Errorf("listing pods: %w", err)
+		}
+		s.system = slices.DeleteFunc(system.Items, func(p corev1.Pod) bool { return settled(&p) })
 	}
 	dynamicClient, err := dynamic.NewForConfig(w.RESTConfig())
 	if err != nil {
@@ -106,18 +131,12 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 		return s, fmt.Errorf("listing NodeClaims: %w", err)
 	}
 	for _, c := range claims.Items {
-		var claim struct {
-			Status struct {
-				Conditions []metav1.Condition `json:"conditions"`
-			} `json:"status"`
-		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(c.Object, &claim); err != nil {
+		starting, err := readClaim(c)
+		if err != nil {
 			return s, fmt.Errorf("NodeClaim %s: %w", c.GetName(), err)
 		}
-		if !slices.ContainsFunc(claim.Status.Conditions, func(c metav1.Condition) bool {
-			return c.Type == "Initialized" && c.Status == metav1.ConditionTrue
-		}) {
-			s.starting = append(s.starting, c.GetName())
+		if starting != nil {
+			s.starting = append(s.starting, *starting)
 		}
 	}
 	for _, o := range objects {
@@ -128,6 +147,32 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 		}
 	}
 	return s, nil
+}
+
+// readClaim is a NodeClaim whose node is not ready for pods, and nil for another.
+func readClaim(object unstructured.Unstructured) (*claim, error) {
+	var read struct {
+		Status struct {
+			NodeName   string             `json:"nodeName"`
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &read); err != nil {
+		return nil, err
+	}
+	c := &claim{name: object.GetName(), node: read.Status.NodeName}
+	for _, condition := range read.Status.Conditions {
+		is := condition.Status == metav1.ConditionTrue
+		switch {
+		case condition.Type == "Initialized" && is:
+			return nil, nil
+		case condition.Type == "Initialized":
+			c.why = condition.Reason + ": " + condition.Message
+		case condition.Type == "Registered" && is:
+			c.registered = condition.LastTransitionTime.Time
+		}
+	}
+	return c, nil
 }
 
 // lacksPods says which pods of a workload have not been made yet; "" where all have.
@@ -196,16 +241,48 @@ func (s *state) fingerprint() string {
 	return fmt.Sprint(len(s.nodes), len(s.pods), s.starting)
 }
 
-// onlyRefused tells whether Karpenter has said of each pod that does not run why it
-// cannot.
-func (s *state) onlyRefused() bool {
+// hopeless tells whether each pod that does not run has nothing to wait for: Karpenter
+// has said why it cannot place it, or the nodes that it has launched never offer what
+// they were launched for.
+func (s *state) hopeless() bool {
+	if slices.ContainsFunc(s.starting, func(c claim) bool { return !c.hangs() }) {
+		return false
+	}
 	for i := range s.pods {
 		p := &s.pods[i]
-		if !settled(p) && (p.Spec.NodeName != "" || s.refusal(p, karpenterReporter) == "") {
+		if !settled(p) && (p.Spec.NodeName != "" || s.refusal(p, karpenterReporter) == "" && len(s.starting) == 0) {
 			return false
 		}
 	}
 	return true
+}
+
+// hanging is why nodes do not become ready for pods: Karpenter's reason for each, and
+// what does not run on it.
+func (s *state) hanging() string {
+	var all []string
+	for i := range s.starting {
+		c := &s.starting[i]
+		if !c.hangs() {
+			continue
+		}
+		text := fmt.Sprintf("node %s of NodeClaim %s is not initialized: %s", c.node, c.name, c.why)
+		broken := ""
+		for j := range s.system {
+			if p := &s.system[j]; p.Spec.NodeName == c.node {
+				broken += fmt.Sprintf("; on it pod %s: %s", p.Name, s.reason(p))
+			}
+		}
+		if broken == "" {
+			broken = "; no pod on it is broken: see whether the device plugin's DaemonSet selects the node and tolerates its taints"
+		}
+		text += broken
+		all = append(all, text)
+	}
+	if len(all) > 1 {
+		all = []string{fmt.Sprintf("%s (and %d more nodes)", all[0], len(all)-1)}
+	}
+	return strings.Join(all, "")
 }
 
 // settled tells whether a pod runs ready or has ended.

@@ -68,6 +68,20 @@ func (w *World) DeleteWorkloads(ctx context.Context, objects []workload.Object) 
 	return nil
 }
 
+// DeleteNodeClaims has Karpenter take the nodes of a pool down; it does not wait for
+// that.
+func (w *World) DeleteNodeClaims(ctx context.Context, pool string) error {
+	client, err := dynamic.NewForConfig(w.RESTConfig())
+	if err != nil {
+		return err
+	}
+	err = client.Resource(nodeClaims).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "karpenter.sh/nodepool=" + pool})
+	if err != nil {
+		return fmt.Errorf("deleting the NodeClaims of pool %s: %w", pool, err)
+	}
+	return nil
+}
+
 // poll is how often the cluster is asked for what is waited for.
 const poll = 200 * time.Millisecond
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -89,6 +88,11 @@ func (l *lived) live(ctx context.Context, s streams, dir string, stayUp bool) er
 	if err := writable("--json", l.json); err != nil {
 		return err
 	}
+	if stayUp {
+		if err := folder.Free(a.checkout, l.stack); err != nil {
+			return usage(err)
+		}
+	}
 	cache, err := toolcache.Open(os.Stderr)
 	if err != nil {
 		return &failure{request.StatusFailed, err}
@@ -136,25 +140,20 @@ func down(ctx context.Context, s streams, dir, stack string) error {
 	if err != nil {
 		return usage(err)
 	}
-	all, err := folder.List()
-	if err != nil {
+	standing, up, err := folder.Find(checkout, stack)
+	switch {
+	case err != nil:
 		return &failure{request.StatusFailed, explain(err)}
+	case !up:
+		return usage(fmt.Errorf("stack %s of %s is not up: bring it up with: rehearse up --stack %[1]s", stack, checkout))
 	}
-	others := ""
-	for _, standing := range all {
-		if standing.Checkout != checkout || standing.Stack != stack {
-			others += fmt.Sprintf("; stack %s of %s is", standing.Stack, standing.Checkout)
-			continue
-		}
-		err := folder.Down(ctx, standing, s.out)
-		if err == nil || errors.Is(err, folder.ErrShort) {
-			_, errPrint := fmt.Fprintf(s.out, "Stack %s is down.\n", stack)
-			err = errors.Join(err, errPrint)
-		}
-		if err != nil {
-			return &failure{request.StatusFailed, err}
-		}
-		return nil
+	err = folder.Down(ctx, standing, s.out)
+	if err == nil || errors.Is(err, folder.ErrShort) {
+		_, errPrint := fmt.Fprintf(s.out, "Stack %s is down.\n", stack)
+		err = errors.Join(err, errPrint)
 	}
-	return usage(fmt.Errorf("stack %s of %s is not up%s", stack, filepath.Clean(checkout), others))
+	if err != nil {
+		return &failure{request.StatusFailed, err}
+	}
+	return nil
 }
