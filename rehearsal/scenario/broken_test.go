@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -88,6 +89,15 @@ func tell(t *testing.T, tamper func(*plugin.CreateRequest) bool, config ...strin
 type tampered struct {
 	plugin.Provider
 	tamper func(*plugin.CreateRequest) bool
+}
+
+// Attach is asked of a provider that the engine did not start.
+func (p tampered) Attach(address string) error {
+	inner, ok := p.Provider.(interface{ Attach(address string) error })
+	if !ok {
+		return fmt.Errorf("a %T cannot be attached", p.Provider)
+	}
+	return inner.Attach(address)
 }
 
 func (p tampered) Create(ctx context.Context, r plugin.CreateRequest) (plugin.CreateResponse, error) {
