@@ -30,15 +30,19 @@ type Options struct {
 	// ControlPlane says where a cluster's API server is; nil is a placeholder
 	// at an address of EKS's form that answers nobody.
 	ControlPlane ControlPlane
+	// Addons installs the software of EKS add-ons; nil leaves them records.
+	Addons AddonSoftware
 }
 
 // Account is one simulated AWS account in one region. Its methods may be
 // called concurrently.
 type Account struct {
-	region string
-	world  world
-	now    func() time.Time
-	plane  ControlPlane
+	region   string
+	world    world
+	now      func() time.Time
+	plane    ControlPlane
+	software AddonSoftware // nil: none
+	faults   *Faults
 	// types are the instance types and what they cost; zones are those the
 	// account sees, by name.
 	types *catalogue.Catalogue
@@ -78,7 +82,7 @@ func New(o Options) (*Account, error) {
 	if strings.HasPrefix(o.Region, "us-gov-") {
 		return nil, fmt.Errorf("region %s is in the partition aws-us-gov; a simulated account is in the partition aws: choose a region outside GovCloud", o.Region)
 	}
-	a := &Account{region: o.Region, world: w, now: o.Now, plane: o.ControlPlane, types: types, zones: w.zones(region)}
+	a := &Account{region: o.Region, world: w, now: o.Now, plane: o.ControlPlane, software: o.Addons, types: types, zones: w.zones(region)}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -87,6 +91,7 @@ func New(o Options) (*Account, error) {
 			return nil, err
 		}
 	}
+	a.faults = &Faults{account: a}
 	a.iam.init()
 	a.ec2.init(a)
 	a.eks.init()

@@ -15,7 +15,8 @@
 //     since November 2025: the rehearsal is of a system that was asked for in
 //     1.28. The world "no-1.28" is AWS as it is today. See [Worlds].
 //   - Nothing takes time: a cluster is ACTIVE when CreateCluster returns. Instances
-//     alone may be told to: see [Delays].
+//     alone may be told to, see [Delays], and add-ons are ready when their software
+//     is: see [AddonSoftware].
 //   - What a method returns is a copy; changing it changes nothing here.
 //   - Methods do not ask whether the caller may call them; package authz does.
 //   - IDs are made from a counter, so the same calls in the same order give the

@@ -69,8 +69,9 @@ type fleetPool struct {
 }
 
 // CreateFleet launches instances in the cheapest way that works. The real one weighs price against
-// the spot capacity it knows of (price-capacity-optimized); here all capacity is there, so price
-// alone decides, and between equal prices the subnet with the most free addresses.
+// the spot capacity it knows of (price-capacity-optimized); here there is all capacity, or by a
+// [Shortage] none, so price alone decides, and between equal prices the subnet with the most free
+// addresses.
 //
 // Each way is a RunInstances of the caller, of which allow is asked as IAM sees it: one that is
 // denied is an UnauthorizedOperation among the fleet's errors, as EC2 reports it, and the next way
@@ -94,13 +95,11 @@ func (a *Account) CreateFleet(in FleetInput, allow func(...authz.Call) error) (F
 	left := in.Target
 	for _, p := range pools {
 		p.launch.Count, p.launch.FleetID = left, f.ID
-		err := allow(a.runCalls(p.launch)...)
-		var launched []Instance
-		if err == nil {
-			launched, err = a.launch(p.launch)
-		}
+		launched, err := a.launchSome(p.launch, allow)
 		if err != nil {
 			f.fail(in.Spot, p.config, p.override, err)
+		}
+		if len(launched) == 0 {
 			continue
 		}
 		got := FleetInstances{
@@ -116,6 +115,23 @@ func (a *Account) CreateFleet(in FleetInput, allow func(...authz.Call) error) (F
 		}
 	}
 	return f, nil
+}
+
+// launchSome launches what there is room for; where that is not all, the error says why.
+func (a *Account) launchSome(l Launch, allow func(...authz.Call) error) ([]Instance, error) {
+	if err := allow(a.runCalls(l)...); err != nil {
+		return nil, err
+	}
+	room, short := a.room(l)
+	if room == 0 && short != nil {
+		return nil, short
+	}
+	l.Count = room
+	launched, err := a.launch(l)
+	if err == nil && short != nil {
+		err = short
+	}
+	return launched, err
 }
 
 // fleetPools resolves the overrides, best first; those that cannot be launched become errors.

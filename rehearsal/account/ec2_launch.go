@@ -241,6 +241,9 @@ func (a *Account) launch(l Launch) ([]Instance, error) {
 			return nil, err
 		}
 	}
+	if _, why := a.room(l); why != nil {
+		return nil, why
+	}
 	subnet := a.ec2.subnets[l.Subnet.ID]
 	if subnet.AvailableIPs < l.Count {
 		return nil, refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", subnet.ID)

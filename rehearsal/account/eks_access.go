@@ -112,8 +112,11 @@ func (a *Account) checkPrincipal(in CreateAccessEntryInput) error {
 		return refuse("InvalidParameterException", "The principalArn of an access entry of type %s must be that of a role", in.Type)
 	case !strings.HasPrefix(in.PrincipalARN, "arn:aws:iam::"+ID+":"):
 		return nil // another account's, which EKS cannot look into
-	case isRole && a.roleByARN(in.PrincipalARN) == nil, !isRole && in.PrincipalARN != CallerARN:
+	case !isRole && in.PrincipalARN != CallerARN:
 		return invalid
+	case isRole:
+		_, err := a.roleSeenByEKS("CreateAccessEntry", in.PrincipalARN, invalid)
+		return err
 	}
 	return nil
 }

@@ -10,16 +10,41 @@ import (
 
 // Addon is an add-on that EKS runs in a cluster.
 type Addon struct {
-	ClusterName, Name, Version, ARN, Status string
+	ClusterName, Name, Version, ARN string
+	// Status is one of the API's, such as CREATING or [AddonActive]; Issues say what
+	// is the matter with one that is not ACTIVE.
+	Status string
+	Issues []AddonIssue
 	// ConfigurationValues is JSON or YAML as it was given.
 	ConfigurationValues string
 	Created, Modified   time.Time
 	Tags                Tags
 }
 
+// Statuses that an add-on stays in (EKS API reference, "Addon").
+const (
+	AddonActive   = "ACTIVE"
+	AddonDegraded = "DEGRADED"
+)
+
+// AddonIssue is what is the matter with an add-on's software. Code is one of the
+// API's, such as InsufficientNumberOfReplicas (EKS API reference, "AddonIssue").
+type AddonIssue struct{ Code, Message string }
+
+// AddonSoftware puts the software of add-ons into clusters. It is called while the
+// account is not locked: it may take its time, and call the account.
+type AddonSoftware interface {
+	// Install makes the software what version and configuration of the add-on say. It
+	// returns when that works, or with what keeps it from working. An error is about
+	// the configuration and refuses the request.
+	Install(Addon) ([]AddonIssue, error)
+	// Uninstall takes the software out of the cluster.
+	Uninstall(Addon) error
+}
+
 func (d *Addon) clone() Addon {
 	c := *d
-	c.Tags = d.Tags.with(nil)
+	c.Tags, c.Issues = d.Tags.with(nil), slices.Clone(d.Issues)
 	return c
 }
 
@@ -132,37 +157,76 @@ type CreateAddonInput struct {
 	Tags                Tags
 }
 
-// CreateAddon installs an add-on.
+// CreateAddon installs an add-on and returns when its software works, or is known
+// not to: the add-on is [AddonActive] or [AddonDegraded].
 func (a *Account) CreateAddon(in CreateAddonInput) (Addon, error) {
+	c, d, err := a.newAddon(in)
+	if err != nil {
+		return Addon{}, err
+	}
+	issues, err := a.install(d)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		delete(c.addons, in.Name)
+		return Addon{}, err
+	}
+	return c.installed(d, issues), nil
+}
+
+// newAddon makes the record of an add-on whose software is still to come.
+func (a *Account) newAddon(in CreateAddonInput) (*cluster, Addon, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, err := a.cluster(in.ClusterName)
 	if err != nil {
-		return Addon{}, err
+		return nil, Addon{}, err
 	}
 	version, err := a.addonVersion(in.Name, in.Version, c.Version)
 	if err != nil {
-		return Addon{}, err
+		return nil, Addon{}, err
 	}
 	if _, taken := c.addons[in.Name]; taken {
-		return Addon{}, refuse("ResourceInUseException", "Addon already exists.")
+		return nil, Addon{}, refuse("ResourceInUseException", "Addon already exists.")
 	}
 	if err := checkConflicts(in.ResolveConflicts); err != nil {
-		return Addon{}, err
+		return nil, Addon{}, err
 	}
 	if err := checkConfigurationValues(in.ConfigurationValues); err != nil {
-		return Addon{}, err
+		return nil, Addon{}, err
 	}
 	if err := in.Tags.check("InvalidParameterException"); err != nil {
-		return Addon{}, err
+		return nil, Addon{}, err
 	}
 	d := &Addon{
-		ClusterName: c.Name, Name: in.Name, Version: version, Status: "ACTIVE", ConfigurationValues: in.ConfigurationValues,
+		ClusterName: c.Name, Name: in.Name, Version: version, Status: "CREATING", ConfigurationValues: in.ConfigurationValues,
 		ARN:     a.arn("eks", strings.Join([]string{"addon", c.Name, in.Name, a.nextUUID()}, "/")),
 		Created: a.timestamp(), Modified: a.timestamp(), Tags: in.Tags.with(nil),
 	}
 	c.addons[d.Name] = d
-	return d.clone(), nil
+	return c, d.clone(), nil
+}
+
+// install installs the software of an add-on, if anybody does.
+func (a *Account) install(d Addon) ([]AddonIssue, error) {
+	if a.software == nil {
+		return nil, nil
+	}
+	issues, err := a.software.Install(d)
+	if err != nil {
+		return nil, refuse("InvalidParameterException", "ConfigurationValue provided in request is not supported: %v", err)
+	}
+	return issues, nil
+}
+
+// installed notes an add-on as it was installed, and how its software is.
+func (c *cluster) installed(d Addon, issues []AddonIssue) Addon {
+	d.Status, d.Issues = AddonActive, issues
+	if len(issues) > 0 {
+		d.Status = AddonDegraded
+	}
+	c.addons[d.Name] = &d
+	return d.clone()
 }
 
 func (a *Account) addon(clusterName, name string) (*cluster, *Addon, error) {
@@ -198,32 +262,59 @@ func (a *Account) ListAddons(clusterName string) ([]string, error) {
 	return sortedKeys(c.addons), nil
 }
 
-// UpdateAddon changes version ("" keeps it) and configuration.
-func (a *Account) UpdateAddon(clusterName, name, version, configurationValues, resolveConflicts string) error {
+// UpdateAddon changes version ("" keeps it) and configuration, and returns as
+// CreateAddon does.
+func (a *Account) UpdateAddon(clusterName, name, version, configurationValues, resolveConflicts string) (Addon, error) {
+	c, d, err := a.changedAddon(clusterName, name, version, configurationValues, resolveConflicts)
+	if err != nil {
+		return Addon{}, err
+	}
+	issues, err := a.install(d)
+	if err != nil {
+		return Addon{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.installed(d, issues), nil
+}
+
+// changedAddon is what an add-on is to become. The record stays as it is.
+func (a *Account) changedAddon(clusterName, name, version, configurationValues, resolveConflicts string) (*cluster, Addon, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, d, err := a.addon(clusterName, name)
 	if err != nil {
-		return err
+		return nil, Addon{}, err
 	}
 	// The version it has stays good, even if the cluster has outgrown it.
 	if version == "" || version == d.Version {
 		version = d.Version
 	} else if version, err = a.addonVersion(name, version, c.Version); err != nil {
-		return err
+		return nil, Addon{}, err
 	}
 	if err := checkConflicts(resolveConflicts); err != nil {
-		return err
+		return nil, Addon{}, err
 	}
 	if err := checkConfigurationValues(configurationValues); err != nil {
-		return err
+		return nil, Addon{}, err
 	}
-	d.Version, d.ConfigurationValues, d.Modified = version, configurationValues, a.timestamp()
-	return nil
+	changed := d.clone()
+	changed.Version, changed.ConfigurationValues, changed.Modified = version, configurationValues, a.timestamp()
+	return c, changed, nil
 }
 
-// DeleteAddon takes an add-on away.
-func (a *Account) DeleteAddon(clusterName, name string) error {
+// DeleteAddon takes an add-on away, and its software with it unless that is to be
+// preserved.
+func (a *Account) DeleteAddon(clusterName, name string, preserve bool) error {
+	d, err := a.DescribeAddon(clusterName, name)
+	if err != nil {
+		return err
+	}
+	if a.software != nil && !preserve {
+		if err := a.software.Uninstall(d); err != nil {
+			return err
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, _, err := a.addon(clusterName, name)

@@ -7,9 +7,9 @@ import (
 )
 
 func (a *Account) checkClusterRole(arn string) error {
-	r := a.roleByARN(arn)
-	if r == nil {
-		return refuse("InvalidParameterException", "roleArn, %s, does not exist", arn)
+	r, err := a.roleSeenByEKS("CreateCluster", arn, refuse("InvalidParameterException", "roleArn, %s, does not exist", arn))
+	if err != nil {
+		return err
 	}
 	if !trusts(r.trust, "eks.amazonaws.com") {
 		return refuse("InvalidParameterException", "Role with arn: %s, could not be assumed because it does not exist or the trusted entity is not correct", arn)

@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 )
@@ -10,8 +11,11 @@ import (
 // launches instances from the node group's template and replaces those that end.
 
 // fillNodegroup brings a node group to its desired size: new instances spread over its subnets, or
-// the newest ones ended. Errors leave it short, as an Auto Scaling group that cannot launch is.
+// the newest ones ended. Where a subnet's zone cannot have one, another's may; each refusal is an
+// issue of the group's health (containers-roadmap #2204 for the words). What cannot be launched is
+// tried again when a fault is lifted, as an Auto Scaling group tries again by itself.
 func (a *Account) fillNodegroup(n *Nodegroup) {
+	delete(a.compute.health, n.ARN)
 	members := a.members(n)
 	for len(members) > n.Scaling.Desired {
 		last := members[len(members)-1]
@@ -24,15 +28,45 @@ func (a *Account) fillNodegroup(n *Nodegroup) {
 		perSubnet[m.SubnetID]++
 	}
 	for range n.Scaling.Desired - len(members) {
-		subnet := slices.MinFunc(n.SubnetIDs, func(x, y string) int { return cmp.Compare(perSubnet[x], perSubnet[y]) })
-		perSubnet[subnet]++
-		if err := a.launchMember(n, subnet); err != nil {
-			a.compute.health[n.ARN] = append(a.compute.health[n.ARN], err.Error())
+		for _, subnet := range slices.SortedStableFunc(slices.Values(n.SubnetIDs), func(x, y string) int { return cmp.Compare(perSubnet[x], perSubnet[y]) }) {
+			err := a.launchMember(n, subnet)
+			if err == nil {
+				perSubnet[subnet]++
+				break
+			}
+			if issue := launchIssue(n, err); !slices.Contains(a.compute.health[n.ARN], issue) {
+				a.compute.health[n.ARN] = append(a.compute.health[n.ARN], issue)
+			}
 		}
 	}
 }
 
-// NodegroupHealth says why members of a node group could not be launched; nil where they all were.
+func launchIssue(n *Nodegroup, err error) string {
+	market := "On-Demand"
+	if n.CapacityType == "SPOT" {
+		market = "Spot"
+	}
+	text := err.Error()
+	if e, ok := errors.AsType[*Error](err); ok {
+		text = e.Code + " - " + e.Message
+	}
+	return "AsgInstanceLaunchFailures: Could not launch " + market + " Instances. " + text + " Launching EC2 instance failed."
+}
+
+// refillNodegroups has every node group try again.
+func (a *Account) refillNodegroups() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range sortedKeys(a.eks.clusters) {
+		c := a.eks.clusters[name]
+		for _, group := range sortedKeys(c.nodegroups) {
+			a.fillNodegroup(c.nodegroups[group])
+		}
+	}
+}
+
+// NodegroupHealth says why members of a node group could not be launched, as "CODE: MESSAGE" of its
+// health's issues; nil where they all were.
 func (a *Account) NodegroupHealth(clusterName, name string) ([]string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -91,7 +91,23 @@ func (a *Account) CreateNodegroup(in Nodegroup) (Nodegroup, error) {
 		a.newAccessEntry(c, CreateAccessEntryInput{PrincipalARN: n.NodeRoleARN, Type: AccessEC2Linux})
 	}
 	a.fillNodegroup(&n)
+	if len(a.compute.health[n.ARN]) > 0 {
+		n.Status = NodegroupCreateFailed
+	}
 	return n.clone(), nil
+}
+
+// NodegroupCreateFailed is the status of a node group that could not launch its first nodes: for
+// good, also where they come later (containers-roadmap #2204).
+const NodegroupCreateFailed = "CREATE_FAILED"
+
+// nodegroupToChange is nodegroup for updates.
+func (a *Account) nodegroupToChange(clusterName, name string) (*cluster, *Nodegroup, error) {
+	c, n, err := a.nodegroup(clusterName, name)
+	if err == nil && n.Status != "ACTIVE" {
+		return nil, nil, refuse("ResourceInUseException", "Nodegroup cannot be updated as it is currently not in Active State")
+	}
+	return c, n, err
 }
 
 // checkNodegroup refuses what EKS refuses and fills in what it fills in.
@@ -172,13 +188,10 @@ func (a *Account) checkInstanceTypes(in *Nodegroup, amiType AMIType, inTemplate 
 }
 
 func (a *Account) checkNodeRole(arn string) error {
-	r := a.roleByARN(arn)
-	if r == nil {
-		_, err := a.role(arn[strings.LastIndex(arn, "/")+1:])
-		if err == nil {
-			err = refuse(noSuchEntity, "The role with ARN %s cannot be found.", arn)
-		}
-		return asInvalidParameter(err)
+	missing := refuse("InvalidParameterException", "The role with name %s cannot be found. (Status Code: 404, Error Code: NoSuchEntity)", arn[strings.LastIndex(arn, "/")+1:])
+	r, err := a.roleSeenByEKS("CreateNodegroup", arn, missing)
+	if err != nil {
+		return err
 	}
 	if !trusts(r.trust, "ec2.amazonaws.com") {
 		return refuse("InvalidParameterException", "Following required service principals [ec2.amazonaws.com] were not found in the trust relationships of nodeRole %s", arn)
@@ -332,7 +345,7 @@ func (a *Account) ListNodegroups(clusterName string) ([]string, error) {
 func (a *Account) UpdateNodegroupConfig(clusterName, name string, scaling Scaling, labels map[string]string, taints []Taint, update UpdateConfig) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, n, err := a.nodegroup(clusterName, name)
+	_, n, err := a.nodegroupToChange(clusterName, name)
 	if err != nil {
 		return err
 	}
@@ -356,7 +369,7 @@ func (a *Account) UpdateNodegroupConfig(clusterName, name string, scaling Scalin
 func (a *Account) UpdateNodegroupVersion(clusterName, name, version string, template *LaunchTemplateRef) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, n, err := a.nodegroup(clusterName, name)
+	c, n, err := a.nodegroupToChange(clusterName, name)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (a *Account) CreatePodIdentityAssociation(clusterName, namespace, serviceAc
 	if namespace == "" || serviceAccount == "" {
 		return PodIdentityAssociation{}, refuse("InvalidParameterException", "namespace and serviceAccount must be set")
 	}
-	if err := a.checkPodRole(roleARN); err != nil {
+	if err := a.checkPodRole("CreatePodIdentityAssociation", roleARN); err != nil {
 		return PodIdentityAssociation{}, err
 	}
 	for _, p := range c.associations {
@@ -53,11 +53,9 @@ func (a *Account) CreatePodIdentityAssociation(clusterName, namespace, serviceAc
 
 // checkPodRole refuses a role that is not there. Whether it trusts
 // pods.eks.amazonaws.com shows when a pod asks for its credentials.
-func (a *Account) checkPodRole(arn string) error {
-	if a.roleByARN(arn) == nil {
-		return refuse("InvalidParameterException", "Role provided in the request does not exist: %s", arn)
-	}
-	return nil
+func (a *Account) checkPodRole(action, arn string) error {
+	_, err := a.roleSeenByEKS(action, arn, refuse("InvalidParameterException", "Role provided in the request does not exist: %s", arn))
+	return err
 }
 
 func (a *Account) association(clusterName, id string) (*cluster, *PodIdentityAssociation, error) {
@@ -105,7 +103,7 @@ func (a *Account) UpdatePodIdentityAssociation(clusterName, id, roleARN string) 
 	if err != nil {
 		return err
 	}
-	if err := a.checkPodRole(roleARN); err != nil {
+	if err := a.checkPodRole("UpdatePodIdentityAssociation", roleARN); err != nil {
 		return err
 	}
 	p.RoleARN, p.Modified = roleARN, a.timestamp()

@@ -20,6 +20,8 @@ type InstanceProfile struct {
 type instanceProfile struct {
 	InstanceProfile
 	role string // the role's name, in lower case; "" for none
+	// made is when the profile was, given when it got its role.
+	made, given time.Time
 }
 
 func (a *Account) profileClone(p *instanceProfile) InstanceProfile {
@@ -57,7 +59,7 @@ func (a *Account) CreateInstanceProfile(name, path string, tags Tags) (InstanceP
 	if err := tags.check("InvalidInput"); err != nil {
 		return InstanceProfile{}, err
 	}
-	p := &instanceProfile{InstanceProfile: InstanceProfile{
+	p := &instanceProfile{made: a.now(), InstanceProfile: InstanceProfile{
 		ARN: instanceProfileARN(path, name), Name: name, Path: path, ID: a.nextUnique("AIPA"), CreateDate: a.timestamp(), Tags: tags.with(nil),
 	}}
 	a.compute.profiles[key] = p
@@ -103,14 +105,14 @@ func (a *Account) AddRoleToInstanceProfile(name, roleName string) error {
 	if err != nil {
 		return err
 	}
-	r, err := a.role(roleName)
+	r, err := a.roleForIAM("AddRoleToInstanceProfile", roleName)
 	if err != nil {
 		return err
 	}
 	if p.role != "" {
 		return refuse("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
 	}
-	p.role = strings.ToLower(r.Name)
+	p.role, p.given = strings.ToLower(r.Name), a.now()
 	return nil
 }
 
@@ -167,11 +169,19 @@ func (a *Account) profileOf(spec string) (*instanceProfile, error) {
 		name = spec[strings.LastIndex(spec, "/")+1:]
 	}
 	p, ok := a.compute.profiles[strings.ToLower(name)]
-	switch {
-	case !ok || strings.HasPrefix(spec, "arn:") && p.ARN != spec:
-		return nil, refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", spec)
-	case p.role == "":
-		return nil, refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. IAM Instance Profile \"%s\" has no associated IAM Roles", spec, p.ARN)
+	unknown := refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", spec)
+	if !ok || strings.HasPrefix(spec, "arn:") && p.ARN != spec {
+		return nil, unknown
+	}
+	if gap := a.unseen(p.made, elsewhere); gap != nil {
+		return nil, gap.refusal("ec2", "RunInstances", unknown)
+	}
+	empty := refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. IAM Instance Profile \"%s\" has no associated IAM Roles", spec, p.ARN)
+	if p.role == "" {
+		return nil, empty
+	}
+	if gap := a.unseen(p.given, elsewhere); gap != nil {
+		return nil, gap.refusal("ec2", "RunInstances", empty)
 	}
 	return p, nil
 }

@@ -54,6 +54,7 @@ type Role struct {
 
 type role struct {
 	Role
+	made     time.Time // CreateDate is in whole seconds
 	trust    *authz.Policy
 	attached []string // policy ARNs in the order they were attached
 }
@@ -110,7 +111,7 @@ func (a *Account) createRole(in CreateRoleInput) (Role, error) {
 	if err := in.Tags.check("InvalidInput"); err != nil {
 		return Role{}, err
 	}
-	r := &role{Role: Role{
+	r := &role{made: a.now(), Role: Role{
 		ARN: roleARN(in.Path, in.Name), Name: in.Name, Path: in.Path, ID: a.nextUnique("AROA"), Description: in.Description,
 		AssumeRolePolicy: in.AssumeRolePolicy, MaxSessionDuration: in.MaxSessionDuration, CreateDate: a.timestamp(), Tags: in.Tags.with(nil),
 	}}
@@ -137,7 +138,11 @@ func (a *Account) role(name string) (*role, error) {
 	if r, ok := a.iam.roles[strings.ToLower(name)]; ok {
 		return r, nil
 	}
-	return nil, refuse(noSuchEntity, "The role with name %s cannot be found.", name)
+	return nil, noSuchRole(name)
+}
+
+func noSuchRole(name string) *Error {
+	return refuse(noSuchEntity, "The role with name %s cannot be found.", name)
 }
 
 // roleToChange is role for actions that a service-linked role refuses.
@@ -163,7 +168,7 @@ func (a *Account) roleByARN(arn string) *role {
 func (a *Account) GetRole(name string) (Role, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r, err := a.role(name)
+	r, err := a.roleForIAM("GetRole", name)
 	if err != nil {
 		return Role{}, err
 	}
@@ -265,6 +270,9 @@ func (a *Account) DeleteRole(name string) error {
 func (a *Account) AttachRolePolicy(name, policyARN string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if _, err := a.roleForIAM("AttachRolePolicy", name); err != nil {
+		return err
+	}
 	r, err := a.roleToChange(name)
 	if err != nil {
 		return err
@@ -302,7 +310,7 @@ func (a *Account) DetachRolePolicy(name, policyARN string) error {
 func (a *Account) ListAttachedRolePolicies(name string) ([]string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r, err := a.role(name)
+	r, err := a.roleForIAM("ListAttachedRolePolicies", name)
 	if err != nil {
 		return nil, err
 	}

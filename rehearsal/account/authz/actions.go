@@ -92,6 +92,7 @@ var actions = sync.OnceValue(func() map[string]action {
 		"eks:DescribeCluster":               {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"eks-auth:AssumeRoleForPodIdentity": {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
+		"logs:DescribeLogGroups":            {types: map[string]resourceType{"log-group": must("aws:ResourceTag/")}},
 		"ssm:GetParameter":                  {types: map[string]resourceType{"parameter": must("aws:ResourceTag/")}},
 		"sts:AssumeRole":                    {types: map[string]resourceType{"role": must(requestTags + " " + iamTags)}},
 		"sts:TagSession":                    {types: map[string]resourceType{"role": may(requestTags + " " + iamTags)}},

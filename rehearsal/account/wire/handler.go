@@ -61,6 +61,7 @@ func New(o Options) *Handler {
 		"ssm":      {protocol: awsJSON{version: "1.1", prefix: "AmazonSSM"}, operations: ssmOperations()},
 		"pricing":  {protocol: awsJSON{version: "1.1", prefix: "AWSPriceListService"}, operations: pricingOperations(), anyRegion: true},
 		"events":   {protocol: awsJSON{version: "1.1", prefix: "AWSEvents"}, operations: eventsOperations()},
+		"logs":     {protocol: awsJSON{version: "1.1", prefix: "Logs_20140328"}, operations: logsOperations()},
 		"sqs":      {protocol: awsJSON{version: "1.0", prefix: "AmazonSQS", queryErrors: true}, operations: sqsOperations()},
 	}
 	return h
@@ -96,6 +97,14 @@ type protocol interface {
 type apiError struct {
 	code, message string
 	status        int
+}
+
+// whose is whose fault the error is, in the words of the query protocol.
+func (e apiError) whose() string {
+	if e.status >= http.StatusInternalServerError {
+		return "Receiver"
+	}
+	return "Sender"
 }
 
 // call is one request on its way.
@@ -164,7 +173,17 @@ func (c *call) run() (any, error) {
 	if !known {
 		return nil, fmt.Errorf("%w: %s:%s", errUnknownAction, c.service, c.action)
 	}
-	return op(c)
+	return faulty(c, op)
+}
+
+// faulty carries out an operation of an account whose APIs may be out of order.
+func faulty[T any](c *call, op func(*call) (T, error)) (T, error) {
+	var out T
+	err := c.account.Faults().Do(c.service, c.action, func() (err error) {
+		out, err = op(c)
+		return err
+	})
+	return out, err
 }
 
 var (

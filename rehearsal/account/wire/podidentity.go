@@ -143,7 +143,9 @@ func (h *Handler) PodIdentityAgent(cluster, instanceID string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/credentials", func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Handler: h, ctx: r.Context(), request: r, id: newRequestID(), service: "eks-auth", action: "AssumeRoleForPodIdentity", protocol: restJSON{}}
-		out, err := c.agentCredentials(cluster, instanceID, r.Header.Get("Authorization"))
+		out, err := faulty(c, func(c *call) (podCredentials, error) {
+			return c.agentCredentials(cluster, instanceID, r.Header.Get("Authorization"))
+		})
 		h.record.add(c, err)
 		if err != nil {
 			e := c.apiError(err)

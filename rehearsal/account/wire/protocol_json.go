@@ -51,7 +51,7 @@ func (p awsJSON) answer(w http.ResponseWriter, c *call, output any) {
 
 func (p awsJSON) refuse(w http.ResponseWriter, c *call, e apiError) {
 	if p.queryErrors {
-		w.Header().Set("X-Amzn-Query-Error", e.code+";Sender")
+		w.Header().Set("X-Amzn-Query-Error", e.code+";"+e.whose())
 	}
 	writeJSON(w, c, e.status, "application/x-amz-json-"+p.version, map[string]string{"__type": p.shape(e.code), "message": e.message})
 }

@@ -167,7 +167,7 @@ func (p awsQuery) refuse(w http.ResponseWriter, c *call, e apiError) {
 		RequestID string   `xml:"RequestId"`
 	}
 	writeXML(w, c, e.status, func(enc *xml.Encoder) error {
-		return enc.Encode(body{Namespace: p.namespace, Type: "Sender", Code: e.code, Message: e.message, RequestID: c.id})
+		return enc.Encode(body{Namespace: p.namespace, Type: e.whose(), Code: e.code, Message: e.message, RequestID: c.id})
 	})
 }
 
