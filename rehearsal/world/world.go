@@ -12,9 +12,9 @@
 //   - There is one control plane, started before there is a cluster. The first
 //     cluster made in the account is given it; a second one of another name is
 //     refused, and one made again after its deletion finds the objects of the first.
-//   - EKS add-ons are records in the account: their pods (aws-node, kube-proxy,
-//     CoreDNS, the Pod Identity agent) do not run, and take no room on nodes. Pod
-//     Identity works all the same.
+//   - The pods of EKS add-ons take their room on nodes and do nothing else: Pod
+//     Identity and the network work without them. The copies of some that EKS puts
+//     into a new cluster by itself are left out.
 //   - Every listener is on 127.0.0.1, on a free port.
 package world
 
@@ -108,7 +108,10 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &World{options: o, instances: map[string]string{}}
-	w.account, err = account.New(account.Options{Region: o.Region, World: o.Kind, ControlPlane: w.claim})
+	w.account, err = account.New(account.Options{
+		Region: o.Region, World: o.Kind, ControlPlane: w.claim,
+		Addons: &addons{region: o.Region, access: w.RESTConfig, patience: addonPatience},
+	})
 	if err != nil {
 		return nil, err
 	}

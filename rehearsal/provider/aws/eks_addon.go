@@ -1,10 +1,12 @@
 package aws
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"eks-gpu-slicing/rehearsal/account"
+	"eks-gpu-slicing/rehearsal/provider"
 )
 
 // eksAddonKinds are from internal/service/eks/addon.go.
@@ -29,7 +31,7 @@ func eksAddonKinds() map[string]*kind {
 		tag: eksTag("arn"),
 		destroy: func(c *call) error {
 			cluster, name, _ := strings.Cut(c.id, ":")
-			return orFailed(c.DeleteAddon(cluster, name), "deleting EKS Add-On ("+c.id+")", "EKS", "DeleteAddon")
+			return orFailed(c.DeleteAddon(cluster, name, provider.Bool(c.in, "preserve")), "deleting EKS Add-On ("+c.id+")", "EKS", "DeleteAddon")
 		},
 	}}
 }
@@ -44,14 +46,29 @@ func conflicts(c *call, input string) string {
 
 func createAddon(c *call) (string, error) {
 	id := c.str("clusterName") + ":" + c.str("addonName")
-	_, err := c.CreateAddon(account.CreateAddonInput{
+	d, err := c.CreateAddon(account.CreateAddonInput{
 		ClusterName: c.str("clusterName"), Name: c.str("addonName"), Version: c.str("addonVersion"),
 		ConfigurationValues: c.str("configurationValues"), ResolveConflicts: conflicts(c, "resolveConflictsOnCreate"), Tags: c.tags,
 	})
 	if err != nil {
 		return "", failed("creating EKS Add-On ("+id+")", "EKS", "CreateAddon", err)
 	}
-	return id, nil
+	return id, unhealthy(d, "create")
+}
+
+// unhealthy is the error of an add-on that has not become ACTIVE. The real provider
+// waits 20 minutes for that before it gives up on one that is DEGRADED (its words are
+// in pulumi-eks #1819); the account knows sooner, and why.
+func unhealthy(d account.Addon, doing string) error {
+	if d.Status == account.AddonActive {
+		return nil
+	}
+	var issues []string
+	for _, i := range d.Issues {
+		issues = append(issues, i.Code+": "+i.Message)
+	}
+	return fmt.Errorf("waiting for EKS Add-On (%s:%s) %s: timeout while waiting for state to become 'ACTIVE' (last state: '%s', timeout: 20m0s): %s",
+		d.ClusterName, d.Name, doing, d.Status, strings.Join(issues, "; "))
 }
 
 func readAddon(c *call) (props, account.Tags, error) {
@@ -71,6 +88,9 @@ func updateAddon(c *call) error {
 		return nil
 	}
 	cluster, name, _ := strings.Cut(c.id, ":")
-	return orFailed(c.UpdateAddon(cluster, name, c.str("addonVersion"), c.str("configurationValues"), conflicts(c, "resolveConflictsOnUpdate")),
-		"updating EKS Add-On ("+c.id+")", "EKS", "UpdateAddon")
+	d, err := c.UpdateAddon(cluster, name, c.str("addonVersion"), c.str("configurationValues"), conflicts(c, "resolveConflictsOnUpdate"))
+	if err != nil {
+		return failed("updating EKS Add-On ("+c.id+")", "EKS", "UpdateAddon", err)
+	}
+	return unhealthy(d, "update")
 }

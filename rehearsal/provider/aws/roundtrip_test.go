@@ -207,7 +207,7 @@ func TestDriftShows(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tc.resource, d)
 		}
 	}
-	ok(a.DeleteAddon("c", "coredns"))
+	ok(a.DeleteAddon("c", "coredns", false))
 	ok(a.DetachRolePolicy("c-node", "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"))
 	for _, gone := range []string{"aws:eks/addon:Addon/coredns", "aws:iam/rolePolicyAttachment:RolePolicyAttachment/node-0"} {
 		if now := s.refresh(by[gone]); now.ID != "" {
