@@ -30,6 +30,8 @@ type Options struct {
 	Providers map[string]func() plugin.Provider
 	// Component is the component provider the program needs; nil for none.
 	Component *Component
+	// PolicyPack judges what previews and updates would do; nil for none.
+	PolicyPack *PolicyPack
 	// Dir is the folder to make the work area in; "" is the system's for temporary
 	// files.
 	Dir string
@@ -57,6 +59,7 @@ type Engine struct {
 	area      area
 	env       []string
 	component *component
+	pack      *PolicyPack
 	closers   []func() // in the order of their start
 }
 
@@ -107,8 +110,13 @@ func (e *Engine) start(ctx context.Context) error {
 		e.closers = append(e.closers, server.Close)
 		attached[name] = server.Port()
 	}
+	if e.options.PolicyPack != nil {
+		if err := e.usePolicies(e.options.PolicyPack); err != nil {
+			return err
+		}
+	}
 	language, stop, err := serveLanguage(ctx, &langHost{
-		program: e.options.Program, area: e.area, grace: e.options.Grace, ready: ready,
+		program: e.options.Program, pack: e.pack, area: e.area, grace: e.options.Grace, ready: ready,
 	})
 	if err != nil {
 		return err
@@ -166,7 +174,7 @@ func (e *Engine) Run(ctx context.Context, io IO, args ...string) (status int, er
 		stop := e.component.onDeath(cancel)
 		defer stop()
 	}
-	cmd := child.Command(ctx, e.options.Grace, e.env, e.options.CLI, args...)
+	cmd := child.Command(ctx, e.options.Grace, e.env, e.options.CLI, e.arguments(args)...)
 	cmd.Dir = e.area.dir("project")
 	cmd.Stdout, cmd.Stderr = io.Stdout, io.Stderr
 	takeBack := child.Foreground(cmd, io.Stdin)

@@ -23,11 +23,12 @@ import (
 
 // langHost is a Pulumi language host for Go whose program is built already.
 // It answers the calls of the protocol (pulumi/language.proto) that running a
-// program takes; the others are refused as unimplemented.
+// program and a policy pack takes; the others are refused as unimplemented.
 type langHost struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
 
 	program string
+	pack    *PolicyPack // nil for none
 	area    area
 	grace   time.Duration
 	// ready blocks until the program may start. Its error is the run's.

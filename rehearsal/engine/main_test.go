@@ -19,8 +19,8 @@ const checkout = "../.."
 
 // tools is what the tests run: they are built once and kept from run to run.
 type tools struct {
-	cli, program string
-	eks          []string
+	cli, program, policies string
+	eks                    []string
 }
 
 // poison is the value of every variable that no child may see.
@@ -63,7 +63,13 @@ var built = sync.OnceValues(func() (t tools, err error) {
 		Name: "engine-test", Title: "the engine's test program", Module: "rehearsal",
 		Package: "eks-gpu-slicing/rehearsal/engine/testdata/program", Estimate: 2 * time.Minute,
 	})
-	return tools{cli: cli.Path, program: program, eks: eks.Command}, err
+	if err != nil {
+		return t, err
+	}
+	policies, err := cache.Binary(ctx, checkout, toolcache.Tool{
+		Name: "policy", Title: "the policy pack", Module: ".", Package: "eks-gpu-slicing/policy", Estimate: 2 * time.Minute,
+	})
+	return tools{cli: cli.Path, program: program, policies: policies, eks: eks.Command}, err
 })
 
 // start starts an engine on the test program, which does what it is told.

@@ -64,7 +64,7 @@ type Resource struct {
 	Inputs map[string]any `json:"inputs"`
 }
 
-// Diagnostic is a message of the engine, the program or a provider.
+// Diagnostic is a message of the engine, the program, a provider or a policy.
 type Diagnostic struct {
 	// Severity is "info", "info#err" (a program's standard error), "warning" or "error".
 	Severity string `json:"severity"`
@@ -136,6 +136,8 @@ func (p *Plan) readEvents(file string) (map[resource.URN]*apitype.StepEventState
 				Severity: d.Severity, URN: resource.URN(d.URN),
 				Message: strings.TrimSpace(colors.Never.Colorize(d.Message)),
 			})
+		case event.PolicyEvent != nil:
+			p.Diagnostics = append(p.Diagnostics, violation(event.PolicyEvent))
 		case event.ResourcePreEvent != nil:
 			keep(event.ResourcePreEvent.Metadata)
 		case event.ResOutputsEvent != nil:
@@ -148,6 +150,18 @@ func (p *Plan) readEvents(file string) (map[resource.URN]*apitype.StepEventState
 		}
 	}
 	return states, nil
+}
+
+// violation is what a policy pack found, as a message.
+func violation(e *apitype.PolicyEvent) Diagnostic {
+	d := Diagnostic{
+		Severity: "warning", URN: resource.URN(e.ResourceURN),
+		Message: fmt.Sprintf("policy %s: %s", e.PolicyName, strings.TrimSpace(colors.Never.Colorize(e.Message))),
+	}
+	if apitype.EnforcementLevel(e.EnforcementLevel) == apitype.Mandatory {
+		d.Severity = "error"
+	}
+	return d
 }
 
 // readSaved takes the resources from a saved plan. Only that has their

@@ -46,6 +46,8 @@ func main() {
 			panic("as it was asked to")
 		case "things":
 			return things(ctx)
+		case "volumes", "open volume":
+			return volumes(ctx, does == "volumes")
 		case "cluster":
 			return eksCluster(ctx)
 		default:
@@ -70,6 +72,18 @@ func things(ctx *pulumi.Context) error {
 	ctx.Export("size", pulumi.Int(3))
 	ctx.Export("password", pulumi.ToSecret(pulumi.String("hunter2")))
 	return ctx.RegisterResource("test:index:Thing", "second", pulumi.Map{"of": first.Arn}, second, pulumi.Parent(first))
+}
+
+// volumes makes two volumes in AWS. Whether the second is encrypted is known only
+// once the first exists.
+func volumes(ctx *pulumi.Context, encrypted bool) error {
+	first, second := &thing{}, &thing{}
+	tags := pulumi.StringMap{"team": pulumi.String("platform")}
+	if err := ctx.RegisterResource("aws:ebs/volume:Volume", "first", pulumi.Map{"encrypted": pulumi.Bool(encrypted), "tags": tags}, first); err != nil {
+		return err
+	}
+	later := first.Arn.ApplyT(func(string) bool { return encrypted }).(pulumi.BoolOutput)
+	return ctx.RegisterResource("aws:ebs/volume:Volume", "second", pulumi.Map{"encrypted": later, "tags": tags}, second)
 }
 
 // eksCluster makes a cluster with the real component and a public endpoint,
