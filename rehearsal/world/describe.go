@@ -3,6 +3,7 @@ package world
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,7 +100,11 @@ func (s *state) reason(p *corev1.Pod) string {
 	}
 	for _, c := range p.Status.ContainerStatuses {
 		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
-			return c.State.Waiting.Reason + ": " + c.State.Waiting.Message
+			why := c.State.Waiting.Reason + ": " + c.State.Waiting.Message
+			if last := c.LastTerminationState.Terminated; last != nil && last.Message != "" {
+				why += "; its last words: " + strings.TrimSpace(last.Message)
+			}
+			return why
 		}
 	}
 	if why := s.refusal(p, karpenterReporter); why != "" {
