@@ -44,10 +44,10 @@ type Node struct {
 	Launch Offering
 	// Labels are those of the node that Karpenter knows before it is launched.
 	Labels map[string]string
-	// Allocatable is what the type launched has for pods and DaemonSets, Overhead what
-	// Karpenter sets aside for the DaemonSets, and Requests that and what the pods ask
-	// for.
-	Allocatable, Overhead, Requests corev1.ResourceList
+	// Capacity is what the type launched has, and counts towards the pool's limits;
+	// Allocatable is the part of it for pods and DaemonSets, Overhead what Karpenter
+	// sets aside for the DaemonSets, and Requests that and what the pods ask for.
+	Capacity, Allocatable, Overhead, Requests corev1.ResourceList
 	// Pods as they were given.
 	Pods []*corev1.Pod
 }
@@ -181,7 +181,7 @@ func describe(claim *scheduling.NodeClaim) (Node, *cloudprovider.InstanceType) {
 	node.Launch = Offering{
 		InstanceType: chosen.Name, Zone: offering.Zone(), CapacityType: offering.CapacityType(), USDPerHour: offering.Price,
 	}
-	node.Allocatable = chosen.Allocatable()
+	node.Capacity, node.Allocatable = chosen.Capacity, chosen.Allocatable()
 	for key, r := range chosen.Requirements {
 		if r.Len() == 1 && r.Operator() == corev1.NodeSelectorOpIn {
 			node.Labels[key] = r.Any()
