@@ -19,6 +19,10 @@ go:
 preview: tools ## Show what the stack would create, offline: the first time builds for some minutes
 	bin/rehearse preview
 
+.PHONY: rehearse
+rehearse: tools ## Live the stack's whole life with the examples, offline: the first time builds for some ten minutes
+	bin/rehearse run --workload examples --scale inflate-amd64=5 --scale inflate-arm64=3
+
 .PHONY: tools
 tools: go ## Build the rehearse command into bin/
 	@cd rehearsal && $(GO) build -o ../bin/rehearse ./cmd/rehearse
