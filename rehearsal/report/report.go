@@ -1,4 +1,5 @@
-// Package report is what a rehearsal found, as data and as tables.
+// Package report is what a rehearsal found, as data and as tables. The package page
+// in it shows the same data in a browser.
 //
 // The JSON names are a stable interface: others read the file.
 package report
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"text/tabwriter"
 )
 
 // Run is one rehearsal from its first preview to its last look at the account.
@@ -51,6 +51,9 @@ type Node struct {
 	// its pods have.
 	GPUSlices     int64 `json:"gpuSlices"`
 	GPUSlicesUsed int64 `json:"gpuSlicesUsed"`
+	// Fixed is true for a node of a managed node group: it is there whatever the pods
+	// ask for. Karpenter's come and go with them.
+	Fixed bool `json:"fixed"`
 }
 
 // Pod is a pod of the workloads.
@@ -116,10 +119,14 @@ func (r *Run) OK() bool {
 
 // WriteJSON writes the run as JSON.
 func (r *Run) WriteJSON(out io.Writer) error {
+	return writeJSON(out, r)
+}
+
+func writeJSON(out io.Writer, report any) error {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(report)
 }
 
 // Write writes the run's tables: nodes, pods that could not be placed, denied calls,
@@ -176,37 +183,4 @@ func (r *Run) Write(out io.Writer) error {
 	t.table("Phases", "PHASE\tSECONDS\tRESULT", rows)
 	t.line("%.1f s in all", math.Round(seconds*10)/10)
 	return t.err
-}
-
-// tables writes tables and keeps the first error.
-type tables struct {
-	out io.Writer
-	err error
-}
-
-func (t *tables) line(format string, args ...any) {
-	if t.err == nil {
-		_, t.err = fmt.Fprintf(t.out, format+"\n", args...)
-	}
-}
-
-func (t *tables) table(title, header string, rows [][]string) {
-	if len(rows) == 0 || t.err != nil {
-		return
-	}
-	t.line("\n%s", title)
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, header) // Flush tells what went wrong
-	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				_, _ = fmt.Fprint(w, "\t")
-			}
-			_, _ = fmt.Fprint(w, cell)
-		}
-		_, _ = fmt.Fprintln(w)
-	}
-	if t.err == nil {
-		t.err = w.Flush()
-	}
 }

@@ -100,7 +100,7 @@ func TestJSON(t *testing.T) {
 	}
 	for list, want := range map[string][]string{
 		"phases": {"name", "ok", "seconds"},
-		"nodes":  {"capacityType", "gpuSlices", "gpuSlicesUsed", "instanceType", "name", "pool", "pricePerHour", "zone"},
+		"nodes":  {"capacityType", "fixed", "gpuSlices", "gpuSlicesUsed", "instanceType", "name", "pool", "pricePerHour", "zone"},
 		"pods":   {"name", "namespace", "node", "pendingSeconds", "phase", "reason"},
 	} {
 		var entries []map[string]any
