@@ -97,6 +97,23 @@ func (a *Account) ListInstanceProfiles(pathPrefix string) []InstanceProfile {
 	return out
 }
 
+// ListInstanceProfilesForRole lists the profiles that hand out a role, by name.
+func (a *Account) ListInstanceProfilesForRole(roleName string) ([]InstanceProfile, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, err := a.role(roleName)
+	if err != nil {
+		return nil, err
+	}
+	var out []InstanceProfile
+	for _, key := range sortedKeys(a.compute.profiles) {
+		if p := a.compute.profiles[key]; p.role == strings.ToLower(r.Name) {
+			out = append(out, a.profileClone(p))
+		}
+	}
+	return out, nil
+}
+
 // AddRoleToInstanceProfile gives a profile its role.
 func (a *Account) AddRoleToInstanceProfile(name, roleName string) error {
 	a.mu.Lock()

@@ -18,5 +18,9 @@
 //     of the program; all of them work on the account given to [New].
 //   - A provider for another region than the account's is refused: a simulated
 //     account has one region.
-//   - Nothing waits: what is created is ready.
+//   - What is created is ready. Time passes only where the account has faults
+//     (account.Faults): calls are tried again as the AWS SDK and
+//     terraform-provider-aws try them again, at the same intervals. So they are
+//     where AWS says no for good in words that it also says for a while, such as
+//     a role that does not exist: such an error takes two minutes.
 package aws

@@ -57,7 +57,9 @@ func launchTemplateKinds() map[string]*kind {
 		sets:    []string{"vpcSecurityGroupIds"},
 		create:  createLaunchTemplate, read: readLaunchTemplate, tag: ec2Tag,
 		destroy: func(c *call) error {
-			return orFailed(c.DeleteLaunchTemplate(c.id), "deleting EC2 Launch Template ("+c.id+")", "EC2", "DeleteLaunchTemplate")
+			return c.do("deleting EC2 Launch Template ("+c.id+")", "EC2", "DeleteLaunchTemplate", func() error {
+				return c.DeleteLaunchTemplate(c.id)
+			})
 		},
 		recomputed: []string{"defaultVersion", "latestVersion"}, recomputedBy: append(inputs, "description"),
 	}
@@ -236,24 +238,30 @@ func blockDeviceProperties(v account.BlockDevice) map[string]any {
 }
 
 func createLaunchTemplate(c *call) (string, error) {
-	t, err := c.CreateLaunchTemplate(account.CreateLaunchTemplateInput{
-		Name: c.str("name"), VersionDescription: c.str("description"), Data: launchTemplateData(c.in), Tags: c.tags,
+	t, err := send(c, "creating EC2 Launch Template ("+c.str("name")+")", "EC2", "CreateLaunchTemplate", func() (account.LaunchTemplate, error) {
+		return c.CreateLaunchTemplate(account.CreateLaunchTemplateInput{
+			Name: c.str("name"), VersionDescription: c.str("description"), Data: launchTemplateData(c.in), Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating EC2 Launch Template ("+c.str("name")+")", "EC2", "CreateLaunchTemplate", err)
+		return "", err
 	}
 	return t.ID, nil
 }
 
 // readLaunchTemplate shows the latest version, as Terraform does.
 func readLaunchTemplate(c *call) (props, account.Tags, error) {
-	t, err := c.DescribeLaunchTemplate(c.id)
+	t, err := send(c, "reading EC2 Launch Template ("+c.id+")", "EC2", "DescribeLaunchTemplates", func() (account.LaunchTemplate, error) {
+		return c.DescribeLaunchTemplate(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EC2 Launch Template ("+c.id+")", "EC2", "DescribeLaunchTemplates", err)
+		return nil, nil, err
 	}
-	v, err := c.DescribeLaunchTemplateVersion(c.id, "$Latest")
+	v, err := send(c, "reading EC2 Launch Template ("+c.id+") Version ($Latest)", "EC2", "DescribeLaunchTemplateVersions", func() (account.LaunchTemplateVersion, error) {
+		return c.DescribeLaunchTemplateVersion(c.id, "$Latest")
+	})
 	if err != nil {
-		return nil, nil, failed("reading EC2 Launch Template ("+c.id+") Version ($Latest)", "EC2", "DescribeLaunchTemplateVersions", err)
+		return nil, nil, err
 	}
 	out := launchTemplateProperties(v.Data)
 	out.text("description", v.Description)
@@ -268,9 +276,11 @@ func updateLaunchTemplate(c *call, data []string) error {
 	doing := "updating EC2 Launch Template (" + c.id + ")"
 	latest := provider.Int(c.state, "latestVersion")
 	if c.changed(data...) {
-		t, err := c.CreateLaunchTemplateVersion(c.id, c.str("description"), launchTemplateData(c.in))
+		t, err := send(c, doing, "EC2", "CreateLaunchTemplateVersion", func() (account.LaunchTemplate, error) {
+			return c.CreateLaunchTemplateVersion(c.id, c.str("description"), launchTemplateData(c.in))
+		})
 		if err != nil {
-			return failed(doing, "EC2", "CreateLaunchTemplateVersion", err)
+			return err
 		}
 		latest = t.LatestVersion
 	}
@@ -281,5 +291,7 @@ func updateLaunchTemplate(c *call, data []string) error {
 	if want == 0 || want == provider.Int(c.state, "defaultVersion") {
 		return nil
 	}
-	return orFailed(c.ModifyLaunchTemplate(c.id, want), doing, "EC2", "ModifyLaunchTemplate")
+	return c.do(doing, "EC2", "ModifyLaunchTemplate", func() error {
+		return c.ModifyLaunchTemplate(c.id, want)
+	})
 }

@@ -54,16 +54,18 @@ func securityGroupKinds() map[string]*kind {
 				if err != nil {
 					return err
 				}
-				return orFailed(c.UpdateSecurityGroupRuleDescriptions(c.str("securityGroupId"), c.str("description"), ruleIDs(rules)...),
-					"updating Security Group ("+c.str("securityGroupId")+") Rule ("+c.id+") description", "EC2", "UpdateSecurityGroupRuleDescriptions")
+				return c.do("updating Security Group ("+c.str("securityGroupId")+") Rule ("+c.id+") description", "EC2", "UpdateSecurityGroupRuleDescriptions", func() error {
+					return c.UpdateSecurityGroupRuleDescriptions(c.str("securityGroupId"), c.str("description"), ruleIDs(rules)...)
+				})
 			},
 			destroy: func(c *call) error {
 				rules, err := ownRules(c, c.state)
 				if err != nil {
 					return err
 				}
-				return orFailed(c.RevokeSecurityGroupRules(c.was("securityGroupId"), ruleIDs(rules)...),
-					"revoking Security Group ("+c.was("securityGroupId")+") Rule ("+c.id+")", "EC2", "RevokeSecurityGroupRules")
+				return c.do("revoking Security Group ("+c.was("securityGroupId")+") Rule ("+c.id+")", "EC2", "RevokeSecurityGroupRules", func() error {
+					return c.RevokeSecurityGroupRules(c.was("securityGroupId"), ruleIDs(rules)...)
+				})
 			},
 		},
 	}
@@ -73,14 +75,18 @@ func securityGroupKinds() map[string]*kind {
 func ec2Tag(c *call, set account.Tags, remove []string) error {
 	doing := "updating tags for EC2 resource (" + c.id + ")"
 	if len(remove) > 0 {
-		if err := c.DeleteTags([]string{c.id}, remove); err != nil {
-			return failed(doing, "EC2", "DeleteTags", err)
+		if err := c.do(doing, "EC2", "DeleteTags", func() error {
+			return c.DeleteTags([]string{c.id}, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.CreateTags([]string{c.id}, set), doing, "EC2", "CreateTags")
+	return c.do(doing, "EC2", "CreateTags", func() error {
+		return c.CreateTags([]string{c.id}, set)
+	})
 }
 
 // createSecurityGroup takes away the rule that lets everything out, as
@@ -88,22 +94,27 @@ func ec2Tag(c *call, set account.Tags, remove []string) error {
 func createSecurityGroup(c *call) (string, error) {
 	vpcID := c.str("vpcId")
 	if vpcID == "" {
-		vpcs, err := c.DescribeVpcs(account.Filter{Name: "is-default", Values: []string{"true"}})
+		vpcs, err := send(c, "creating Security Group ("+c.str("name")+")", "EC2", "DescribeVpcs", func() ([]account.VPC, error) {
+			return c.DescribeVpcs(account.Filter{Name: "is-default", Values: []string{"true"}})
+		})
 		if err != nil {
-			return "", failed("creating Security Group ("+c.str("name")+")", "EC2", "DescribeVpcs", err)
+			return "", err
 		}
 		for _, v := range vpcs {
 			vpcID = v.ID
 		}
 	}
-	g, err := c.CreateSecurityGroup(account.CreateSecurityGroupInput{
-		Name: c.str("name"), Description: c.str("description"), VPCID: vpcID, Tags: c.tags,
+	g, err := send(c, "creating Security Group ("+c.str("name")+")", "EC2", "CreateSecurityGroup", func() (account.SecurityGroup, error) {
+		return c.CreateSecurityGroup(account.CreateSecurityGroupInput{
+			Name: c.str("name"), Description: c.str("description"), VPCID: vpcID, Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating Security Group ("+c.str("name")+")", "EC2", "CreateSecurityGroup", err)
+		return "", err
 	}
-	return g.ID, orFailed(c.RevokeSecurityGroupRules(g.ID, ruleIDs(g.Rules)...),
-		"revoking default Security Group ("+g.ID+") egress rule", "EC2", "RevokeSecurityGroupEgress")
+	return g.ID, c.do("revoking default Security Group ("+g.ID+") egress rule", "EC2", "RevokeSecurityGroupEgress", func() error {
+		return c.RevokeSecurityGroupRules(g.ID, ruleIDs(g.Rules)...)
+	})
 }
 
 func ruleIDs(rules []account.SecurityGroupRule) []string {
@@ -115,9 +126,11 @@ func ruleIDs(rules []account.SecurityGroupRule) []string {
 }
 
 func readSecurityGroup(c *call) (props, account.Tags, error) {
-	g, err := c.DescribeSecurityGroup(c.id)
+	g, err := send(c, "reading Security Group ("+c.id+")", "EC2", "DescribeSecurityGroups", func() (account.SecurityGroup, error) {
+		return c.DescribeSecurityGroup(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading Security Group ("+c.id+")", "EC2", "DescribeSecurityGroups", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"name": g.Name, "description": g.Description, "vpcId": g.VPCID, "ownerId": account.ID,
@@ -180,15 +193,21 @@ func ports(p account.RulePorts) (from, to int) {
 func deleteSecurityGroup(c *call) error {
 	doing := "deleting Security Group (" + c.id + ")"
 	if provider.Bool(c.state, "revokeRulesOnDelete") {
-		g, err := c.DescribeSecurityGroup(c.id)
+		g, err := send(c, doing, "EC2", "DescribeSecurityGroups", func() (account.SecurityGroup, error) {
+			return c.DescribeSecurityGroup(c.id)
+		})
 		if err != nil {
-			return failed(doing, "EC2", "DescribeSecurityGroups", err)
+			return err
 		}
-		if err := c.RevokeSecurityGroupRules(c.id, ruleIDs(g.Rules)...); err != nil {
-			return failed(doing, "EC2", "RevokeSecurityGroupIngress", err)
+		if err := c.do(doing, "EC2", "RevokeSecurityGroupIngress", func() error {
+			return c.RevokeSecurityGroupRules(c.id, ruleIDs(g.Rules)...)
+		}); err != nil {
+			return err
 		}
 	}
-	return orFailed(c.DeleteSecurityGroup(c.id), doing, "EC2", "DeleteSecurityGroup")
+	return c.do(doing, "EC2", "DeleteSecurityGroup", func() error {
+		return c.DeleteSecurityGroup(c.id)
+	})
 }
 
 // rulePorts are protocol and ports of a rule's properties.
@@ -239,8 +258,12 @@ func createSecurityGroupRule(c *call) (string, error) {
 	if c.str("type") == "egress" {
 		authorize, operation = c.AuthorizeSecurityGroupEgress, "AuthorizeSecurityGroupEgress"
 	}
-	if _, err := authorize(group, ports, peers, c.str("description")); err != nil {
-		return "", failed("authorizing Security Group ("+group+") Rule ("+id+")", "EC2", operation, err)
+	err := c.do("authorizing Security Group ("+group+") Rule ("+id+")", "EC2", operation, func() error {
+		_, err := authorize(group, ports, peers, c.str("description"))
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
 	return id, nil
 }
@@ -249,9 +272,11 @@ func createSecurityGroupRule(c *call) (string, error) {
 // each peer. All of them must be there.
 func ownRules(c *call, in props) ([]account.SecurityGroupRule, error) {
 	doing := "reading Security Group (" + provider.String(in, "securityGroupId") + ") Rule (" + c.id + ")"
-	g, err := c.DescribeSecurityGroup(provider.String(in, "securityGroupId"))
+	g, err := send(c, doing, "EC2", "DescribeSecurityGroups", func() (account.SecurityGroup, error) {
+		return c.DescribeSecurityGroup(provider.String(in, "securityGroupId"))
+	})
 	if err != nil {
-		return nil, failed(doing, "EC2", "DescribeSecurityGroups", err)
+		return nil, err
 	}
 	var out []account.SecurityGroupRule
 	for _, peer := range rulePeers(in) {

@@ -30,7 +30,9 @@ func eksAccessKinds() map[string]*kind {
 			tag: eksTag("accessEntryArn"),
 			destroy: func(c *call) error {
 				cluster, principal, _ := strings.Cut(c.id, ":")
-				return orFailed(c.DeleteAccessEntry(cluster, principal), "deleting EKS Access Entry ("+c.id+")", "EKS", "DeleteAccessEntry")
+				return c.do("deleting EKS Access Entry ("+c.id+")", "EKS", "DeleteAccessEntry", func() error {
+					return c.DeleteAccessEntry(cluster, principal)
+				})
 			},
 		},
 		"aws:eks/accessPolicyAssociation:AccessPolicyAssociation": {
@@ -50,7 +52,9 @@ func eksAccessKinds() map[string]*kind {
 			create:  createAccessPolicyAssociation, read: readAccessPolicyAssociation,
 			destroy: func(c *call) error {
 				p := strings.SplitN(c.id, "#", 3)
-				return orFailed(c.DisassociateAccessPolicy(p[0], p[1], p[2]), "deleting EKS Access Policy Association ("+c.id+")", "EKS", "DisassociateAccessPolicy")
+				return c.do("deleting EKS Access Policy Association ("+c.id+")", "EKS", "DisassociateAccessPolicy", func() error {
+					return c.DisassociateAccessPolicy(p[0], p[1], p[2])
+				})
 			},
 		},
 		"aws:eks/podIdentityAssociation:PodIdentityAssociation": {
@@ -66,13 +70,18 @@ func eksAccessKinds() map[string]*kind {
 			replace: []string{"clusterName", "namespace", "serviceAccount"},
 			create:  createPodIdentity, read: readPodIdentity,
 			update: func(c *call) error {
-				return orFailed(c.UpdatePodIdentityAssociation(c.str("clusterName"), c.id, c.str("roleArn")),
-					"updating EKS Pod Identity Association ("+c.id+")", "EKS", "UpdatePodIdentityAssociation")
+				_, err := retryWhen(c, func() (struct{}, error) {
+					return struct{}{}, c.do("updating EKS Pod Identity Association ("+c.id+")", "EKS", "UpdatePodIdentityAssociation", func() error {
+						return c.UpdatePodIdentityAssociation(c.str("clusterName"), c.id, c.str("roleArn"))
+					})
+				}, podRoleUnseen)
+				return err
 			},
 			tag: eksTag("associationArn"),
 			destroy: func(c *call) error {
-				return orFailed(c.DeletePodIdentityAssociation(c.was("clusterName"), c.id),
-					"deleting EKS Pod Identity Association ("+c.id+")", "EKS", "DeletePodIdentityAssociation")
+				return c.do("deleting EKS Pod Identity Association ("+c.id+")", "EKS", "DeletePodIdentityAssociation", func() error {
+					return c.DeletePodIdentityAssociation(c.was("clusterName"), c.id)
+				})
 			},
 		},
 	}
@@ -80,21 +89,27 @@ func eksAccessKinds() map[string]*kind {
 
 func createAccessEntry(c *call) (string, error) {
 	id := c.str("clusterName") + ":" + c.str("principalArn")
-	_, err := c.CreateAccessEntry(account.CreateAccessEntryInput{
-		ClusterName: c.str("clusterName"), PrincipalARN: c.str("principalArn"), Type: c.str("type"), Username: c.str("userName"),
-		KubernetesGroups: provider.Strings(c.in, "kubernetesGroups"), Tags: c.tags,
-	})
+	_, err := retryWhen(c, func() (account.AccessEntry, error) {
+		return send(c, "creating EKS Access Entry ("+id+")", "EKS", "CreateAccessEntry", func() (account.AccessEntry, error) {
+			return c.CreateAccessEntry(account.CreateAccessEntryInput{
+				ClusterName: c.str("clusterName"), PrincipalARN: c.str("principalArn"), Type: c.str("type"), Username: c.str("userName"),
+				KubernetesGroups: provider.Strings(c.in, "kubernetesGroups"), Tags: c.tags,
+			})
+		})
+	}, invalidParameter("The specified principalArn is invalid: invalid principal")) // access_entry.go, resourceAccessEntryCreate
 	if err != nil {
-		return "", failed("creating EKS Access Entry ("+id+")", "EKS", "CreateAccessEntry", err)
+		return "", err
 	}
 	return id, nil
 }
 
 func readAccessEntry(c *call) (props, account.Tags, error) {
 	cluster, principal, _ := strings.Cut(c.id, ":")
-	e, err := c.DescribeAccessEntry(cluster, principal)
+	e, err := send(c, "reading EKS Access Entry ("+c.id+")", "EKS", "DescribeAccessEntry", func() (account.AccessEntry, error) {
+		return c.DescribeAccessEntry(cluster, principal)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EKS Access Entry ("+c.id+")", "EKS", "DescribeAccessEntry", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"clusterName": e.ClusterName, "principalArn": e.PrincipalARN, "type": e.Type, "userName": e.Username,
@@ -108,16 +123,19 @@ func updateAccessEntry(c *call) error {
 		return nil
 	}
 	cluster, principal, _ := strings.Cut(c.id, ":")
-	return orFailed(c.UpdateAccessEntry(cluster, principal, c.str("userName"), provider.Strings(c.in, "kubernetesGroups")),
-		"updating EKS Access Entry ("+c.id+")", "EKS", "UpdateAccessEntry")
+	return c.do("updating EKS Access Entry ("+c.id+")", "EKS", "UpdateAccessEntry", func() error {
+		return c.UpdateAccessEntry(cluster, principal, c.str("userName"), provider.Strings(c.in, "kubernetesGroups"))
+	})
 }
 
 func createAccessPolicyAssociation(c *call) (string, error) {
 	id := strings.Join([]string{c.str("clusterName"), c.str("principalArn"), c.str("policyArn")}, "#")
-	_, err := c.AssociateAccessPolicy(c.str("clusterName"), c.str("principalArn"), c.str("policyArn"),
-		c.str("accessScope", "type"), provider.Strings(c.in, "accessScope", "namespaces"))
+	_, err := send(c, "creating EKS Access Policy Association ("+id+")", "EKS", "AssociateAccessPolicy", func() (account.AccessPolicyAssociation, error) {
+		return c.AssociateAccessPolicy(c.str("clusterName"), c.str("principalArn"), c.str("policyArn"),
+			c.str("accessScope", "type"), provider.Strings(c.in, "accessScope", "namespaces"))
+	})
 	if err != nil {
-		return "", failed("creating EKS Access Policy Association ("+id+")", "EKS", "AssociateAccessPolicy", err)
+		return "", err
 	}
 	return id, nil
 }
@@ -128,9 +146,11 @@ func readAccessPolicyAssociation(c *call) (props, account.Tags, error) {
 	if len(p) != 3 {
 		return nil, nil, malformedID(c.id, "CLUSTER#PRINCIPAL#POLICY")
 	}
-	all, err := c.ListAssociatedAccessPolicies(p[0], p[1])
+	all, err := send(c, doing, "EKS", "ListAssociatedAccessPolicies", func() ([]account.AccessPolicyAssociation, error) {
+		return c.ListAssociatedAccessPolicies(p[0], p[1])
+	})
 	if err != nil {
-		return nil, nil, failed(doing, "EKS", "ListAssociatedAccessPolicies", err)
+		return nil, nil, err
 	}
 	for _, a := range all {
 		if a.PolicyARN != p[2] {
@@ -148,11 +168,21 @@ func readAccessPolicyAssociation(c *call) (props, account.Tags, error) {
 	return nil, nil, notFound(doing)
 }
 
+// podRoleUnseen tells whether EKS does not see a role yet (Create and Update of
+// pod_identity_association.go).
+func podRoleUnseen(err error) bool {
+	return invalidParameter("Role provided in the request does not exist")(err)
+}
+
 func createPodIdentity(c *call) (string, error) {
-	p, err := c.CreatePodIdentityAssociation(c.str("clusterName"), c.str("namespace"), c.str("serviceAccount"), c.str("roleArn"), c.tags)
+	doing := "creating EKS Pod Identity Association (" + c.str("clusterName") + "," + c.str("namespace") + "/" + c.str("serviceAccount") + ")"
+	p, err := retryWhen(c, func() (account.PodIdentityAssociation, error) {
+		return send(c, doing, "EKS", "CreatePodIdentityAssociation", func() (account.PodIdentityAssociation, error) {
+			return c.CreatePodIdentityAssociation(c.str("clusterName"), c.str("namespace"), c.str("serviceAccount"), c.str("roleArn"), c.tags)
+		})
+	}, podRoleUnseen)
 	if err != nil {
-		return "", failed("creating EKS Pod Identity Association ("+c.str("clusterName")+","+c.str("namespace")+"/"+c.str("serviceAccount")+")",
-			"EKS", "CreatePodIdentityAssociation", err)
+		return "", err
 	}
 	return p.ID, nil
 }
@@ -162,9 +192,11 @@ func readPodIdentity(c *call) (props, account.Tags, error) {
 	if cluster == "" {
 		cluster = c.was("clusterName")
 	}
-	p, err := c.DescribePodIdentityAssociation(cluster, c.id)
+	p, err := send(c, "reading EKS Pod Identity Association ("+c.id+")", "EKS", "DescribePodIdentityAssociation", func() (account.PodIdentityAssociation, error) {
+		return c.DescribePodIdentityAssociation(cluster, c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EKS Pod Identity Association ("+c.id+")", "EKS", "DescribePodIdentityAssociation", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"clusterName": p.ClusterName, "namespace": p.Namespace, "serviceAccount": p.ServiceAccount, "roleArn": p.RoleARN,

@@ -31,7 +31,9 @@ func eksAddonKinds() map[string]*kind {
 		tag: eksTag("arn"),
 		destroy: func(c *call) error {
 			cluster, name, _ := strings.Cut(c.id, ":")
-			return orFailed(c.DeleteAddon(cluster, name, provider.Bool(c.in, "preserve")), "deleting EKS Add-On ("+c.id+")", "EKS", "DeleteAddon")
+			return c.do("deleting EKS Add-On ("+c.id+")", "EKS", "DeleteAddon", func() error {
+				return c.DeleteAddon(cluster, name, provider.Bool(c.in, "preserve"))
+			})
 		},
 	}}
 }
@@ -46,12 +48,14 @@ func conflicts(c *call, input string) string {
 
 func createAddon(c *call) (string, error) {
 	id := c.str("clusterName") + ":" + c.str("addonName")
-	d, err := c.CreateAddon(account.CreateAddonInput{
-		ClusterName: c.str("clusterName"), Name: c.str("addonName"), Version: c.str("addonVersion"),
-		ConfigurationValues: c.str("configurationValues"), ResolveConflicts: conflicts(c, "resolveConflictsOnCreate"), Tags: c.tags,
+	d, err := send(c, "creating EKS Add-On ("+id+")", "EKS", "CreateAddon", func() (account.Addon, error) {
+		return c.CreateAddon(account.CreateAddonInput{
+			ClusterName: c.str("clusterName"), Name: c.str("addonName"), Version: c.str("addonVersion"),
+			ConfigurationValues: c.str("configurationValues"), ResolveConflicts: conflicts(c, "resolveConflictsOnCreate"), Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating EKS Add-On ("+id+")", "EKS", "CreateAddon", err)
+		return "", err
 	}
 	return id, unhealthy(d, "create")
 }
@@ -73,9 +77,11 @@ func unhealthy(d account.Addon, doing string) error {
 
 func readAddon(c *call) (props, account.Tags, error) {
 	cluster, name, _ := strings.Cut(c.id, ":")
-	d, err := c.DescribeAddon(cluster, name)
+	d, err := send(c, "reading EKS Add-On ("+c.id+")", "EKS", "DescribeAddon", func() (account.Addon, error) {
+		return c.DescribeAddon(cluster, name)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EKS Add-On ("+c.id+")", "EKS", "DescribeAddon", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"addonName": d.Name, "clusterName": d.ClusterName, "addonVersion": d.Version, "configurationValues": d.ConfigurationValues,
@@ -88,9 +94,11 @@ func updateAddon(c *call) error {
 		return nil
 	}
 	cluster, name, _ := strings.Cut(c.id, ":")
-	d, err := c.UpdateAddon(cluster, name, c.str("addonVersion"), c.str("configurationValues"), conflicts(c, "resolveConflictsOnUpdate"))
+	d, err := send(c, "updating EKS Add-On ("+c.id+")", "EKS", "UpdateAddon", func() (account.Addon, error) {
+		return c.UpdateAddon(cluster, name, c.str("addonVersion"), c.str("configurationValues"), conflicts(c, "resolveConflictsOnUpdate"))
+	})
 	if err != nil {
-		return failed("updating EKS Add-On ("+c.id+")", "EKS", "UpdateAddon", err)
+		return err
 	}
 	return unhealthy(d, "update")
 }

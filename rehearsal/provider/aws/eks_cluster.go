@@ -13,23 +13,19 @@ import (
 func eksTag(arn string) func(*call, account.Tags, []string) error {
 	return func(c *call, set account.Tags, remove []string) error {
 		if len(remove) > 0 {
-			if err := c.UntagEKSResource(c.was(arn), remove); err != nil {
-				return failed("updating tags for EKS resource ("+c.was(arn)+")", "EKS", "UntagResource", err)
+			if err := c.do("updating tags for EKS resource ("+c.was(arn)+")", "EKS", "UntagResource", func() error {
+				return c.UntagEKSResource(c.was(arn), remove)
+			}); err != nil {
+				return err
 			}
 		}
 		if len(set) == 0 {
 			return nil
 		}
-		return orFailed(c.TagEKSResource(c.was(arn), set), "updating tags for EKS resource ("+c.was(arn)+")", "EKS", "TagResource")
+		return c.do("updating tags for EKS resource ("+c.was(arn)+")", "EKS", "TagResource", func() error {
+			return c.TagEKSResource(c.was(arn), set)
+		})
 	}
-}
-
-// orFailed is failed for what may have worked.
-func orFailed(err error, doing, service, operation string) error {
-	if err == nil {
-		return nil
-	}
-	return failed(doing, service, operation, err)
 }
 
 // eksClusterKinds are from internal/service/eks/cluster.go.
@@ -85,7 +81,9 @@ func eksClusterKinds() map[string]*kind {
 		update: updateCluster,
 		tag:    eksTag("arn"),
 		destroy: func(c *call) error {
-			return orFailed(c.DeleteCluster(c.id), "deleting EKS Cluster ("+c.id+")", "EKS", "DeleteCluster")
+			return c.do("deleting EKS Cluster ("+c.id+")", "EKS", "DeleteCluster", func() error {
+				return c.DeleteCluster(c.id)
+			})
 		},
 	}}
 }
@@ -110,23 +108,29 @@ func clusterVPC(in props) account.ClusterVPC {
 func createCluster(c *call) (string, error) {
 	admin := !provider.Has(c.in, "accessConfig", "bootstrapClusterCreatorAdminPermissions") ||
 		provider.Bool(c.in, "accessConfig", "bootstrapClusterCreatorAdminPermissions")
-	made, err := c.CreateCluster(account.CreateClusterInput{
-		Name: c.str("name"), Version: c.str("version"), RoleARN: c.str("roleArn"), VPC: clusterVPC(c.in),
-		LogTypes:           provider.Strings(c.in, "enabledClusterLogTypes"),
-		AuthenticationMode: c.str("accessConfig", "authenticationMode"), BootstrapAdmin: admin,
-		ServiceIPv4CIDR: c.str("kubernetesNetworkConfig", "serviceIpv4Cidr"), SupportType: c.str("upgradePolicy", "supportType"),
-		Tags: c.tags,
-	})
+	made, err := retryWhen(c, func() (account.Cluster, error) {
+		return send(c, "creating EKS Cluster ("+c.str("name")+")", "EKS", "CreateCluster", func() (account.Cluster, error) {
+			return c.CreateCluster(account.CreateClusterInput{
+				Name: c.str("name"), Version: c.str("version"), RoleARN: c.str("roleArn"), VPC: clusterVPC(c.in),
+				LogTypes:           provider.Strings(c.in, "enabledClusterLogTypes"),
+				AuthenticationMode: c.str("accessConfig", "authenticationMode"), BootstrapAdmin: admin,
+				ServiceIPv4CIDR: c.str("kubernetesNetworkConfig", "serviceIpv4Cidr"), SupportType: c.str("upgradePolicy", "supportType"),
+				Tags: c.tags,
+			})
+		})
+	}, invalidParameter("does not exist", "Error in role params", "Role could not be assumed because the trusted entity is not correct")) // cluster.go, resourceClusterCreate
 	if err != nil {
-		return "", failed("creating EKS Cluster ("+c.str("name")+")", "EKS", "CreateCluster", err)
+		return "", err
 	}
 	return made.Name, nil
 }
 
 func readCluster(c *call) (props, account.Tags, error) {
-	k, err := c.DescribeCluster(c.id)
+	k, err := send(c, "reading EKS Cluster ("+c.id+")", "EKS", "DescribeCluster", func() (account.Cluster, error) {
+		return c.DescribeCluster(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EKS Cluster ("+c.id+")", "EKS", "DescribeCluster", err)
+		return nil, nil, err
 	}
 	return object(clusterProperties(k)), k.Tags, nil
 }
@@ -193,8 +197,8 @@ func updateCluster(c *call) error {
 		if !c.changed(s.inputs...) {
 			continue
 		}
-		if err := s.do(); err != nil {
-			return failed("updating EKS Cluster ("+c.id+") "+s.doing, "EKS", s.operation, err)
+		if err := c.do("updating EKS Cluster ("+c.id+") "+s.doing, "EKS", s.operation, s.do); err != nil {
+			return err
 		}
 	}
 	return nil

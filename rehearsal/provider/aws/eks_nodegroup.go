@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"fmt"
 	"strings"
 
 	"eks-gpu-slicing/rehearsal/account"
@@ -53,7 +54,9 @@ func eksNodegroupKinds() map[string]*kind {
 		tag: eksTag("arn"),
 		destroy: func(c *call) error {
 			cluster, name, _ := strings.Cut(c.id, ":")
-			return orFailed(c.DeleteNodegroup(cluster, name), "deleting EKS Node Group ("+c.id+")", "EKS", "DeleteNodegroup")
+			return c.do("deleting EKS Node Group ("+c.id+")", "EKS", "DeleteNodegroup", func() error {
+				return c.DeleteNodegroup(cluster, name)
+			})
 		},
 	}}
 }
@@ -90,24 +93,46 @@ func launchTemplateRef(in props) *account.LaunchTemplateRef {
 
 func createNodegroup(c *call) (string, error) {
 	id := c.str("clusterName") + ":" + c.str("nodeGroupName")
-	_, err := c.CreateNodegroup(account.Nodegroup{
-		ClusterName: c.str("clusterName"), Name: c.str("nodeGroupName"), Version: c.str("version"),
-		CapacityType: c.str("capacityType"), AMIType: c.str("amiType"), NodeRoleARN: c.str("nodeRoleArn"),
-		InstanceTypes: provider.Strings(c.in, "instanceTypes"), SubnetIDs: provider.Strings(c.in, "subnetIds"),
-		DiskSize: provider.Int(c.in, "diskSize"), Scaling: scaling(c.in), Labels: provider.StringMap(c.in, "labels"),
-		Taints: taints(c.in), LaunchTemplate: launchTemplateRef(c.in), Update: updateConfig(c.in), Tags: c.tags,
+	n, err := send(c, "creating EKS Node Group ("+id+")", "EKS", "CreateNodegroup", func() (account.Nodegroup, error) {
+		return c.CreateNodegroup(account.Nodegroup{
+			ClusterName: c.str("clusterName"), Name: c.str("nodeGroupName"), Version: c.str("version"),
+			CapacityType: c.str("capacityType"), AMIType: c.str("amiType"), NodeRoleARN: c.str("nodeRoleArn"),
+			InstanceTypes: provider.Strings(c.in, "instanceTypes"), SubnetIDs: provider.Strings(c.in, "subnetIds"),
+			DiskSize: provider.Int(c.in, "diskSize"), Scaling: scaling(c.in), Labels: provider.StringMap(c.in, "labels"),
+			Taints: taints(c.in), LaunchTemplate: launchTemplateRef(c.in), Update: updateConfig(c.in), Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating EKS Node Group ("+id+")", "EKS", "CreateNodegroup", err)
+		return "", err
 	}
-	return id, nil
+	return id, createFailed(c, id, n)
+}
+
+// createFailed is the error of a node group that could not launch its nodes
+// (waitNodegroupCreated and issuesError of node_group.go).
+func createFailed(c *call, id string, n account.Nodegroup) error {
+	if n.Status != account.NodegroupCreateFailed {
+		return nil
+	}
+	issues, err := send(c, "waiting for EKS Node Group ("+id+") create", "EKS", "DescribeNodegroup", func() ([]string, error) {
+		return c.NodegroupHealth(n.ClusterName, n.Name)
+	})
+	if err != nil {
+		return err
+	}
+	for i, text := range issues {
+		issues[i] = n.AutoScalingGroup + ": " + text
+	}
+	return fmt.Errorf("waiting for EKS Node Group (%s) create: unexpected state '%s', wanted target 'ACTIVE'. last error: %s", id, n.Status, strings.Join(issues, "\n"))
 }
 
 func readNodegroup(c *call) (props, account.Tags, error) {
 	cluster, name, _ := strings.Cut(c.id, ":")
-	n, err := c.DescribeNodegroup(cluster, name)
+	n, err := send(c, "reading EKS Node Group ("+c.id+")", "EKS", "DescribeNodegroup", func() (account.Nodegroup, error) {
+		return c.DescribeNodegroup(cluster, name)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EKS Node Group ("+c.id+")", "EKS", "DescribeNodegroup", err)
+		return nil, nil, err
 	}
 	out := map[string]any{
 		"nodeGroupName": n.Name, "clusterName": n.ClusterName, "nodeRoleArn": n.NodeRoleARN, "subnetIds": n.SubnetIDs,
@@ -149,8 +174,10 @@ func updateNodegroup(c *call) error {
 		if template != nil {
 			template.Name = "" // an update names the template by one of both
 		}
-		if err := c.UpdateNodegroupVersion(cluster, name, c.str("version"), template); err != nil {
-			return failed("updating EKS Node Group ("+c.id+") version", "EKS", "UpdateNodegroupVersion", err)
+		if err := c.do("updating EKS Node Group ("+c.id+") version", "EKS", "UpdateNodegroupVersion", func() error {
+			return c.UpdateNodegroupVersion(cluster, name, c.str("version"), template)
+		}); err != nil {
+			return err
 		}
 	}
 	if !c.changed("labels", "scalingConfig", "taints", "updateConfig") {
@@ -160,6 +187,7 @@ func updateNodegroup(c *call) error {
 	if update == (account.UpdateConfig{}) {
 		update = updateConfig(c.state)
 	}
-	return orFailed(c.UpdateNodegroupConfig(cluster, name, scaling(c.in), provider.StringMap(c.in, "labels"), taints(c.in), update),
-		"updating EKS Node Group ("+c.id+") config", "EKS", "UpdateNodegroupConfig")
+	return c.do("updating EKS Node Group ("+c.id+") config", "EKS", "UpdateNodegroupConfig", func() error {
+		return c.UpdateNodegroupConfig(cluster, name, scaling(c.in), provider.StringMap(c.in, "labels"), taints(c.in), update)
+	})
 }

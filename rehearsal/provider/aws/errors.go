@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+
 	"eks-gpu-slicing/rehearsal/account"
 )
 
@@ -14,7 +17,9 @@ import (
 // the SDK's account of the call (smithy-go's OperationError around an HTTP
 // response error), and AWS's own code and words. The refusal stays in the chain.
 // The request ID, which AWS makes up for each request, is made of the refusal.
-func failed(doing, service, operation string, err error) error {
+// attempts is how often the call was made where that was the end of it; 0 where
+// it was not made again.
+func failed(doing, service, operation string, attempts int, err error) error {
 	var e *account.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -22,12 +27,24 @@ func failed(doing, service, operation string, err error) error {
 	hash := sha256.Sum256([]byte(doing + e.Error()))
 	sum := hex.EncodeToString(hash[:])
 	id := strings.Join([]string{sum[:8], sum[8:12], sum[12:16], sum[16:20], sum[20:32]}, "-")
-	generic := ""
-	if service == "EC2" || e.Code == "ValidationError" || e.Code == "ValidationException" {
-		generic = "api error " // an error the SDK has no type for
+	if !typed(service, e.Code) {
+		err = fmt.Errorf("api error %w", err)
 	}
-	return fmt.Errorf("%s: operation error %s: %s, https response error StatusCode: %d, RequestID: %s, %s%w",
-		doing, service, operation, e.HTTPStatus, id, generic, err)
+	err = fmt.Errorf("https response error StatusCode: %d, RequestID: %s, %w", e.HTTPStatus, id, err)
+	if attempts > 0 {
+		err = &retry.MaxAttemptsError{Attempt: attempts, Err: err}
+	}
+	return fmt.Errorf("%s: %w", doing, &smithy.OperationError{ServiceID: service, OperationName: operation, Err: err})
+}
+
+// typed tells whether the SDK has a type for an error; it words the others
+// otherwise.
+func typed(service, code string) bool {
+	switch code {
+	case "ValidationError", "ValidationException", "Throttling", "TooManyRequestsException", "InternalFailure", "ServiceUnavailable":
+		return false
+	}
+	return service != "EC2"
 }
 
 // bridged is an error as the bridge passes Terraform's on.

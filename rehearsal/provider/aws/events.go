@@ -48,7 +48,9 @@ func eventsKinds() map[string]*kind {
 			create:  createTarget, read: readTarget,
 			update: func(c *call) error { return putTarget(c, c.was("targetId")) },
 			destroy: func(c *call) error {
-				return orFailed(c.RemoveTarget(c.was("eventBusName"), c.was("rule"), c.was("targetId")), "deleting EventBridge Target ("+c.id+")", "EventBridge", "RemoveTargets")
+				return c.do("deleting EventBridge Target ("+c.id+")", "EventBridge", "RemoveTargets", func() error {
+					return c.RemoveTarget(c.was("eventBusName"), c.was("rule"), c.was("targetId"))
+				})
 			},
 		},
 	}
@@ -70,17 +72,21 @@ func createRule(c *call) (string, error) {
 }
 
 func putRule(c *call) error {
-	_, err := c.PutRule(account.EventRule{
-		Name: c.str("name"), EventBusName: c.str("eventBusName"), Description: c.str("description"), EventPattern: c.str("eventPattern"),
-		ScheduleExpression: c.str("scheduleExpression"), RoleARN: c.str("roleArn"), State: c.str("state"), Tags: c.tags,
+	return c.do("creating EventBridge Rule ("+c.str("name")+")", "EventBridge", "PutRule", func() error {
+		_, err := c.PutRule(account.EventRule{
+			Name: c.str("name"), EventBusName: c.str("eventBusName"), Description: c.str("description"), EventPattern: c.str("eventPattern"),
+			ScheduleExpression: c.str("scheduleExpression"), RoleARN: c.str("roleArn"), State: c.str("state"), Tags: c.tags,
+		})
+		return err
 	})
-	return orFailed(err, "creating EventBridge Rule ("+c.str("name")+")", "EventBridge", "PutRule")
 }
 
 func readRule(c *call) (props, account.Tags, error) {
-	r, err := c.DescribeRule("", c.id)
+	r, err := send(c, "reading EventBridge Rule ("+c.id+")", "EventBridge", "DescribeRule", func() (account.EventRule, error) {
+		return c.DescribeRule("", c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading EventBridge Rule ("+c.id+")", "EventBridge", "DescribeRule", err)
+		return nil, nil, err
 	}
 	out := map[string]any{
 		"name": r.Name, "eventBusName": r.EventBusName, "state": r.State, "arn": r.ARN, "isEnabled": r.State == "ENABLED",
@@ -98,18 +104,24 @@ func readRule(c *call) (props, account.Tags, error) {
 func tagRule(c *call, set account.Tags, remove []string) error {
 	doing := "updating tags for EventBridge Rule (" + c.id + ")"
 	if len(remove) > 0 {
-		if err := c.UntagRule(c.id, remove); err != nil {
-			return failed(doing, "EventBridge", "UntagResource", err)
+		if err := c.do(doing, "EventBridge", "UntagResource", func() error {
+			return c.UntagRule(c.id, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.TagRule(c.id, set), doing, "EventBridge", "TagResource")
+	return c.do(doing, "EventBridge", "TagResource", func() error {
+		return c.TagRule(c.id, set)
+	})
 }
 
 func deleteRule(c *call) error {
-	return orFailed(c.DeleteRule(c.was("eventBusName"), c.id), "deleting EventBridge Rule ("+c.id+")", "EventBridge", "DeleteRule")
+	return c.do("deleting EventBridge Rule ("+c.id+")", "EventBridge", "DeleteRule", func() error {
+		return c.DeleteRule(c.was("eventBusName"), c.id)
+	})
 }
 
 // createTarget makes the target's ID up where none is given; Terraform's is
@@ -130,9 +142,11 @@ func createTarget(c *call) (string, error) {
 }
 
 func putTarget(c *call, target string) error {
-	return orFailed(c.PutTarget(c.str("eventBusName"), c.str("rule"), account.EventTarget{
-		ID: target, ARN: c.str("arn"), RoleARN: c.str("roleArn"), Input: c.str("input"), InputPath: c.str("inputPath"),
-	}), "creating EventBridge Target ("+c.str("rule")+"-"+target+")", "EventBridge", "PutTargets")
+	return c.do("creating EventBridge Target ("+c.str("rule")+"-"+target+")", "EventBridge", "PutTargets", func() error {
+		return c.PutTarget(c.str("eventBusName"), c.str("rule"), account.EventTarget{
+			ID: target, ARN: c.str("arn"), RoleARN: c.str("roleArn"), Input: c.str("input"), InputPath: c.str("inputPath"),
+		})
+	})
 }
 
 func readTarget(c *call) (props, account.Tags, error) {
@@ -141,9 +155,11 @@ func readTarget(c *call) (props, account.Tags, error) {
 	if rule == "" {
 		return nil, nil, malformedID(c.id, "the ID of a target in the stack's state")
 	}
-	targets, err := c.ListTargetsByRule(c.str("eventBusName"), rule)
+	targets, err := send(c, doing, "EventBridge", "ListTargetsByRule", func() ([]account.EventTarget, error) {
+		return c.ListTargetsByRule(c.str("eventBusName"), rule)
+	})
 	if err != nil {
-		return nil, nil, failed(doing, "EventBridge", "ListTargetsByRule", err)
+		return nil, nil, err
 	}
 	for _, t := range targets {
 		if t.ID != strings.TrimPrefix(c.id, rule+"-") {

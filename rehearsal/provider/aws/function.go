@@ -13,7 +13,7 @@ import (
 // function is one look-up. Its answer comes back together with its arguments.
 type function struct {
 	args   schema
-	answer func(a *account.Account, args props) (map[string]any, error)
+	answer func(c *client, args props) (map[string]any, error)
 }
 
 // functions are the look-ups by token; they are from the data sources of
@@ -53,21 +53,26 @@ func filters(args props) []account.Filter {
 	return out
 }
 
-func getPartition(*account.Account, props) (map[string]any, error) {
+func getPartition(*client, props) (map[string]any, error) {
 	return map[string]any{"id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"}, nil
 }
 
-func getCallerIdentity(a *account.Account, _ props) (map[string]any, error) {
-	who := a.GetCallerIdentity()
+func getCallerIdentity(c *client, _ props) (map[string]any, error) {
+	who, err := send(c, "reading STS Caller Identity", "STS", "GetCallerIdentity", func() (account.Identity, error) {
+		return c.GetCallerIdentity(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	return map[string]any{"id": who.Account, "accountId": who.Account, "arn": who.ARN, "userId": who.UserID}, nil
 }
 
 // getRegion knows every region's name, and what it is called. Terraform's words
 // are those for a name that is none.
-func getRegion(a *account.Account, args props) (map[string]any, error) {
+func getRegion(c *client, args props) (map[string]any, error) {
 	name := provider.String(args, "name")
 	if name == "" {
-		name = a.Region()
+		name = c.Region()
 	}
 	description, ok := regionNames()[name]
 	if !ok {
@@ -83,14 +88,16 @@ func availabilityZonesArgs() schema {
 	}
 }
 
-func getAvailabilityZones(a *account.Account, args props) (map[string]any, error) {
+func getAvailabilityZones(c *client, args props) (map[string]any, error) {
 	wanted := filters(args)
 	if state := provider.String(args, "state"); state != "" {
 		wanted = append(wanted, account.Filter{Name: "state", Values: []string{state}})
 	}
-	zones, err := a.DescribeAvailabilityZones(wanted...)
+	zones, err := send(c, "fetching Availability Zones", "EC2", "DescribeAvailabilityZones", func() ([]account.AvailabilityZone, error) {
+		return c.DescribeAvailabilityZones(wanted...)
+	})
 	if err != nil {
-		return nil, failed("fetching Availability Zones", "EC2", "DescribeAvailabilityZones", err)
+		return nil, err
 	}
 	names, ids, groups := []string{}, []string{}, []string{}
 	for _, z := range zones {
@@ -102,39 +109,49 @@ func getAvailabilityZones(a *account.Account, args props) (map[string]any, error
 			groups = append(groups, z.GroupName)
 		}
 	}
-	return map[string]any{"id": a.Region(), "names": names, "zoneIds": ids, "groupNames": groups}, nil
+	return map[string]any{"id": c.Region(), "names": names, "zoneIds": ids, "groupNames": groups}, nil
 }
 
-func getRoles(a *account.Account, args props) (map[string]any, error) {
+func getRoles(c *client, args props) (map[string]any, error) {
 	match, err := regexp.Compile(provider.String(args, "nameRegex"))
 	if err != nil {
 		return nil, fmt.Errorf("name_regex: %w", err)
 	}
+	roles, err := send(c, "reading IAM Roles", "IAM", "ListRoles", func() ([]account.Role, error) {
+		return c.ListRoles(provider.String(args, "pathPrefix")), nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	names, arns := []string{}, []string{}
-	for _, r := range a.ListRoles(provider.String(args, "pathPrefix")) {
+	for _, r := range roles {
 		if match.MatchString(r.Name) {
 			names, arns = append(names, r.Name), append(arns, r.ARN)
 		}
 	}
-	return map[string]any{"id": a.Region(), "names": names, "arns": arns}, nil
+	return map[string]any{"id": c.Region(), "names": names, "arns": arns}, nil
 }
 
-func getClusters(a *account.Account, _ props) (map[string]any, error) {
-	names := a.ListClusters()
-	if names == nil {
-		names = []string{}
+func getClusters(c *client, _ props) (map[string]any, error) {
+	names, err := send(c, "listing EKS Clusters", "EKS", "ListClusters", func() ([]string, error) {
+		return append([]string{}, c.ListClusters()...), nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return map[string]any{"id": a.Region(), "names": names}, nil
+	return map[string]any{"id": c.Region(), "names": names}, nil
 }
 
-func getCluster(a *account.Account, args props) (map[string]any, error) {
+func getCluster(c *client, args props) (map[string]any, error) {
 	name := provider.String(args, "name")
-	k, err := a.DescribeCluster(name)
+	k, err := send(c, "reading EKS Cluster ("+name+")", "EKS", "DescribeCluster", func() (account.Cluster, error) {
+		return c.DescribeCluster(name)
+	})
 	if gone(err) {
 		return nil, fmt.Errorf("reading EKS Cluster (%s): couldn't find resource", name)
 	}
 	if err != nil {
-		return nil, failed("reading EKS Cluster ("+name+")", "EKS", "DescribeCluster", err)
+		return nil, err
 	}
 	out := clusterProperties(k)
 	for one, many := range map[string]string{
@@ -158,12 +175,14 @@ func clusterVersionsArgs() schema {
 	}
 }
 
-func getClusterVersions(a *account.Account, args props) (map[string]any, error) {
+func getClusterVersions(c *client, args props) (map[string]any, error) {
 	// A wanted version or status is looked for among all of them.
 	only, status := provider.Strings(args, "clusterVersionsOnlies"), provider.String(args, "versionStatus")
-	all, err := a.DescribeClusterVersions(provider.Bool(args, "includeAll") || len(only) > 0 || status != "")
+	all, err := send(c, "reading EKS Cluster Versions", "EKS", "DescribeClusterVersions", func() ([]account.ClusterVersion, error) {
+		return c.DescribeClusterVersions(provider.Bool(args, "includeAll") || len(only) > 0 || status != "")
+	})
 	if err != nil {
-		return nil, failed("reading EKS Cluster Versions", "EKS", "DescribeClusterVersions", err)
+		return nil, err
 	}
 	const day = "2006-01-02T15:04:05Z"
 	list := []any{}
@@ -177,7 +196,7 @@ func getClusterVersions(a *account.Account, args props) (map[string]any, error) 
 			"kubernetesPatchVersion": v.Patch, "releaseDate": v.Released.Format(day), "versionStatus": v.Status,
 		})
 	}
-	return map[string]any{"id": a.Region(), "clusterVersions": list}, nil
+	return map[string]any{"id": c.Region(), "clusterVersions": list}, nil
 }
 
 // regionNames are the regions as AWS calls them ("AWS Regions" in AWS Regions

@@ -12,26 +12,30 @@ func instanceTypeOfferingsArgs() schema {
 	return schema{"filters": filtersField(), "locationType": {def: "region", oneOf: []string{"region", "availability-zone", "availability-zone-id", "outpost"}}}
 }
 
-func getInstanceTypeOfferings(a *account.Account, args props) (map[string]any, error) {
-	offers, err := a.DescribeInstanceTypeOfferings(provider.String(args, "locationType"), filters(args)...)
+func getInstanceTypeOfferings(c *client, args props) (map[string]any, error) {
+	offers, err := send(c, "reading EC2 Instance Type Offerings", "EC2", "DescribeInstanceTypeOfferings", func() ([]account.InstanceTypeOffering, error) {
+		return c.DescribeInstanceTypeOfferings(provider.String(args, "locationType"), filters(args)...)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 Instance Type Offerings", "EC2", "DescribeInstanceTypeOfferings", err)
+		return nil, err
 	}
 	types, kinds, places := []string{}, []string{}, []string{}
 	for _, o := range offers {
 		types, kinds, places = append(types, o.InstanceType), append(kinds, o.LocationType), append(places, o.Location)
 	}
-	return map[string]any{"id": a.Region(), "instanceTypes": types, "locationTypes": kinds, "locations": places}, nil
+	return map[string]any{"id": c.Region(), "instanceTypes": types, "locationTypes": kinds, "locations": places}, nil
 }
 
 // getInstanceType answers with what the catalogue knows. It does not know boot
 // modes, FPGAs, media accelerators, Nitro's enclaves and TPM, dedicated hosts and
 // valid core counts, so these are left out.
-func getInstanceType(a *account.Account, args props) (map[string]any, error) {
+func getInstanceType(c *client, args props) (map[string]any, error) {
 	name := provider.String(args, "instanceType")
-	t, err := a.DescribeInstanceType(name)
+	t, err := send(c, "reading EC2 Instance Type ("+name+")", "EC2", "DescribeInstanceTypes", func() (account.InstanceType, error) {
+		return c.DescribeInstanceType(name)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 Instance Type ("+name+")", "EC2", "DescribeInstanceTypes", err)
+		return nil, err
 	}
 	n := t.Network
 	out := map[string]any{

@@ -48,31 +48,35 @@ func one[T any](what string, found []T) (T, error) {
 	return none, fmt.Errorf("multiple %ss matched; use additional constraints to reduce matches to a single %s", what, what)
 }
 
-func getVpcs(a *account.Account, args props) (map[string]any, error) {
-	vpcs, err := a.DescribeVpcs(filters(args)...)
+func getVpcs(c *client, args props) (map[string]any, error) {
+	vpcs, err := send(c, "reading EC2 VPCs", "EC2", "DescribeVpcs", func() ([]account.VPC, error) {
+		return c.DescribeVpcs(filters(args)...)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 VPCs", "EC2", "DescribeVpcs", err)
+		return nil, err
 	}
 	ids := []string{}
 	for _, v := range vpcs {
 		ids = append(ids, v.ID)
 	}
-	return map[string]any{"id": a.Region(), "ids": ids}, nil
+	return map[string]any{"id": c.Region(), "ids": ids}, nil
 }
 
-func getVpc(a *account.Account, args props) (map[string]any, error) {
-	vpcs, err := a.DescribeVpcs(attributeFilters(args, map[string]string{
-		"id": "vpc-id", "cidrBlock": "cidr", "default": "is-default", "dhcpOptionsId": "dhcp-options-id", "state": "state",
-	})...)
+func getVpc(c *client, args props) (map[string]any, error) {
+	vpcs, err := send(c, "reading EC2 VPC", "EC2", "DescribeVpcs", func() ([]account.VPC, error) {
+		return c.DescribeVpcs(attributeFilters(args, map[string]string{
+			"id": "vpc-id", "cidrBlock": "cidr", "default": "is-default", "dhcpOptionsId": "dhcp-options-id", "state": "state",
+		})...)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 VPC", "EC2", "DescribeVpcs", err)
+		return nil, err
 	}
 	v, err := one("EC2 VPC", vpcs)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]any{
-		"id": v.ID, "arn": "arn:aws:ec2:" + a.Region() + ":" + account.ID + ":vpc/" + v.ID, "cidrBlock": v.CIDR, "default": v.IsDefault,
+		"id": v.ID, "arn": "arn:aws:ec2:" + c.Region() + ":" + account.ID + ":vpc/" + v.ID, "cidrBlock": v.CIDR, "default": v.IsDefault,
 		"cidrBlockAssociations": []any{map[string]any{"associationId": v.CIDRAssociationID, "cidrBlock": v.CIDR, "state": "associated"}},
 		"dhcpOptionsId":         v.DHCPOptionsID, "enableDnsHostnames": v.EnableDNSHostnames, "enableDnsSupport": v.EnableDNSSupport,
 		"enableNetworkAddressUsageMetrics": false, "instanceTenancy": "default", "ipv6AssociationId": "", "ipv6CidrBlock": "",
@@ -80,32 +84,36 @@ func getVpc(a *account.Account, args props) (map[string]any, error) {
 	}, nil
 }
 
-func getSubnets(a *account.Account, args props) (map[string]any, error) {
-	subnets, err := a.DescribeSubnets(filters(args)...)
+func getSubnets(c *client, args props) (map[string]any, error) {
+	subnets, err := send(c, "reading EC2 Subnets", "EC2", "DescribeSubnets", func() ([]account.Subnet, error) {
+		return c.DescribeSubnets(filters(args)...)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 Subnets", "EC2", "DescribeSubnets", err)
+		return nil, err
 	}
 	ids := []string{}
 	for _, s := range subnets {
 		ids = append(ids, s.ID)
 	}
-	return map[string]any{"id": a.Region(), "ids": ids}, nil
+	return map[string]any{"id": c.Region(), "ids": ids}, nil
 }
 
-func getSubnet(a *account.Account, args props) (map[string]any, error) {
-	subnets, err := a.DescribeSubnets(attributeFilters(args, map[string]string{
-		"id": "subnet-id", "vpcId": "vpc-id", "availabilityZone": "availability-zone", "availabilityZoneId": "availability-zone-id",
-		"cidrBlock": "cidr-block", "defaultForAz": "default-for-az", "state": "state",
-	})...)
+func getSubnet(c *client, args props) (map[string]any, error) {
+	subnets, err := send(c, "reading EC2 Subnet", "EC2", "DescribeSubnets", func() ([]account.Subnet, error) {
+		return c.DescribeSubnets(attributeFilters(args, map[string]string{
+			"id": "subnet-id", "vpcId": "vpc-id", "availabilityZone": "availability-zone", "availabilityZoneId": "availability-zone-id",
+			"cidrBlock": "cidr-block", "defaultForAz": "default-for-az", "state": "state",
+		})...)
+	})
 	if err != nil {
-		return nil, failed("reading EC2 Subnet", "EC2", "DescribeSubnets", err)
+		return nil, err
 	}
 	s, err := one("EC2 Subnet", subnets)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]any{
-		"id": s.ID, "arn": "arn:aws:ec2:" + a.Region() + ":" + account.ID + ":subnet/" + s.ID, "vpcId": s.VPCID, "cidrBlock": s.CIDR,
+		"id": s.ID, "arn": "arn:aws:ec2:" + c.Region() + ":" + account.ID + ":subnet/" + s.ID, "vpcId": s.VPCID, "cidrBlock": s.CIDR,
 		"availabilityZone": s.AvailabilityZone, "availabilityZoneId": s.AvailabilityZoneID, "availableIpAddressCount": s.AvailableIPs,
 		"defaultForAz": s.DefaultForAZ, "mapPublicIpOnLaunch": s.MapPublicIPOnLaunch, "assignIpv6AddressOnCreation": false,
 		"customerOwnedIpv4Pool": "", "enableDns64": false, "enableLniAtDeviceIndex": 0,

@@ -26,23 +26,29 @@ func iamPolicyKinds() map[string]*kind {
 }
 
 func createPolicy(c *call) (string, error) {
-	p, err := c.CreatePolicy(account.CreatePolicyInput{
-		Name: c.str("name"), Path: c.str("path"), Description: c.str("description"), Document: c.str("policy"), Tags: c.tags,
+	p, err := send(c, "creating IAM Policy ("+c.str("name")+")", "IAM", "CreatePolicy", func() (account.Policy, error) {
+		return c.CreatePolicy(account.CreatePolicyInput{
+			Name: c.str("name"), Path: c.str("path"), Description: c.str("description"), Document: c.str("policy"), Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating IAM Policy ("+c.str("name")+")", "IAM", "CreatePolicy", err)
+		return "", err
 	}
 	return p.ARN, nil
 }
 
 func readPolicy(c *call) (props, account.Tags, error) {
-	p, err := c.GetPolicy(c.id)
+	p, err := send(c, "reading IAM Policy ("+c.id+")", "IAM", "GetPolicy", func() (account.Policy, error) {
+		return c.GetPolicy(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading IAM Policy ("+c.id+")", "IAM", "GetPolicy", err)
+		return nil, nil, err
 	}
-	v, err := c.GetPolicyVersion(c.id, p.DefaultVersionID)
+	v, err := send(c, "reading IAM Policy ("+c.id+") version", "IAM", "GetPolicyVersion", func() (account.PolicyVersion, error) {
+		return c.GetPolicyVersion(c.id, p.DefaultVersionID)
+	})
 	if err != nil {
-		return nil, nil, failed("reading IAM Policy ("+c.id+") version", "IAM", "GetPolicyVersion", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"name": p.Name, "path": p.Path, "description": p.Description, "policy": v.Document,
@@ -56,51 +62,67 @@ func updatePolicy(c *call) error {
 		return nil
 	}
 	doing := "updating IAM Policy (" + c.id + ")"
-	versions, err := c.ListPolicyVersions(c.id)
+	versions, err := send(c, doing, "IAM", "ListPolicyVersions", func() ([]account.PolicyVersion, error) {
+		return c.ListPolicyVersions(c.id)
+	})
 	if err != nil {
-		return failed(doing, "IAM", "ListPolicyVersions", err)
+		return err
 	}
 	for i := len(versions) - 1; i >= 0 && len(versions) >= maxPolicyVersions; i-- {
 		if versions[i].IsDefault {
 			continue
 		}
-		if err := c.DeletePolicyVersion(c.id, versions[i].ID); err != nil {
-			return failed(doing, "IAM", "DeletePolicyVersion", err)
+		if err := c.do(doing, "IAM", "DeletePolicyVersion", func() error {
+			return c.DeletePolicyVersion(c.id, versions[i].ID)
+		}); err != nil {
+			return err
 		}
 		break
 	}
-	_, err = c.CreatePolicyVersion(c.id, c.str("policy"), true)
-	return orFailed(err, doing, "IAM", "CreatePolicyVersion")
+	return c.do(doing, "IAM", "CreatePolicyVersion", func() error {
+		_, err := c.CreatePolicyVersion(c.id, c.str("policy"), true)
+		return err
+	})
 }
 
 func tagPolicy(c *call, set account.Tags, remove []string) error {
 	doing := "updating tags for IAM Policy (" + c.id + ")"
 	if len(remove) > 0 {
-		if err := c.UntagPolicy(c.id, remove); err != nil {
-			return failed(doing, "IAM", "UntagPolicy", err)
+		if err := c.do(doing, "IAM", "UntagPolicy", func() error {
+			return c.UntagPolicy(c.id, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.TagPolicy(c.id, set), doing, "IAM", "TagPolicy")
+	return c.do(doing, "IAM", "TagPolicy", func() error {
+		return c.TagPolicy(c.id, set)
+	})
 }
 
 // deletePolicy deletes the versions that are not in force first, as IAM wants
 // it.
 func deletePolicy(c *call) error {
 	doing := "deleting IAM Policy (" + c.id + ")"
-	versions, err := c.ListPolicyVersions(c.id)
+	versions, err := send(c, doing, "IAM", "ListPolicyVersions", func() ([]account.PolicyVersion, error) {
+		return c.ListPolicyVersions(c.id)
+	})
 	if err != nil {
-		return failed(doing, "IAM", "ListPolicyVersions", err)
+		return err
 	}
 	for _, v := range versions {
 		if v.IsDefault {
 			continue
 		}
-		if err := c.DeletePolicyVersion(c.id, v.ID); err != nil {
-			return failed(doing, "IAM", "DeletePolicyVersion", err)
+		if err := c.do(doing, "IAM", "DeletePolicyVersion", func() error {
+			return c.DeletePolicyVersion(c.id, v.ID)
+		}); err != nil {
+			return err
 		}
 	}
-	return orFailed(c.DeletePolicy(c.id), doing, "IAM", "DeletePolicy")
+	return c.do(doing, "IAM", "DeletePolicy", func() error {
+		return c.DeletePolicy(c.id)
+	})
 }

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +37,9 @@ func iamRoleKinds() map[string]*kind {
 			create:  attachRolePolicy, read: readRolePolicyAttachment,
 			destroy: func(c *call) error {
 				role, policy := c.was("role"), c.was("policyArn")
-				return orFailed(c.DetachRolePolicy(role, policy), "detaching IAM Policy ("+policy+") from IAM Role ("+role+")", "IAM", "DetachRolePolicy")
+				return c.do("detaching IAM Policy ("+policy+") from IAM Role ("+role+")", "IAM", "DetachRolePolicy", func() error {
+					return c.DetachRolePolicy(role, policy)
+				})
 			},
 		},
 		"aws:iam/serviceLinkedRole:ServiceLinkedRole": {
@@ -58,36 +59,48 @@ func iamRoleKinds() map[string]*kind {
 				if !c.changed("description") {
 					return nil
 				}
-				return orFailed(c.UpdateServiceLinkedRoleDescription(c.was("name"), c.str("description")),
-					"updating IAM Service Linked Role ("+c.id+")", "IAM", "UpdateRole")
+				return c.do("updating IAM Service Linked Role ("+c.id+")", "IAM", "UpdateRole", func() error {
+					return c.UpdateServiceLinkedRoleDescription(c.was("name"), c.str("description"))
+				})
 			},
 			tag: tagRole,
 			destroy: func(c *call) error {
-				return orFailed(c.DeleteServiceLinkedRole(c.was("name")), "deleting IAM Service Linked Role ("+c.id+")", "IAM", "DeleteServiceLinkedRole")
+				return c.do("deleting IAM Service Linked Role ("+c.id+")", "IAM", "DeleteServiceLinkedRole", func() error {
+					return c.DeleteServiceLinkedRole(c.was("name"))
+				})
 			},
 		},
 	}
 }
 
 func createRole(c *call) (string, error) {
-	r, err := c.CreateRole(account.CreateRoleInput{
-		Name: c.str("name"), Path: c.str("path"), Description: c.str("description"), AssumeRolePolicy: c.str("assumeRolePolicy"),
-		MaxSessionDuration: provider.Int(c.in, "maxSessionDuration"), Tags: c.tags,
+	r, err := send(c, "creating IAM Role ("+c.str("name")+")", "IAM", "CreateRole", func() (account.Role, error) {
+		return c.CreateRole(account.CreateRoleInput{
+			Name: c.str("name"), Path: c.str("path"), Description: c.str("description"), AssumeRolePolicy: c.str("assumeRolePolicy"),
+			MaxSessionDuration: provider.Int(c.in, "maxSessionDuration"), Tags: c.tags,
+		})
 	})
 	if err != nil {
-		return "", failed("creating IAM Role ("+c.str("name")+")", "IAM", "CreateRole", err)
+		return "", err
 	}
 	return r.Name, nil
 }
 
 func readRole(c *call) (props, account.Tags, error) {
-	r, err := c.GetRole(c.id)
+	// A new role may not be seen yet (role.go, RetryWhenNewResourceNotFound).
+	r, err := retryWhen(c, func() (account.Role, error) {
+		return send(c, "reading IAM Role ("+c.id+")", "IAM", "GetRole", func() (account.Role, error) {
+			return c.GetRole(c.id)
+		})
+	}, func(err error) bool { return c.fresh && gone(err) })
 	if err != nil {
-		return nil, nil, failed("reading IAM Role ("+c.id+")", "IAM", "GetRole", err)
+		return nil, nil, err
 	}
-	attached, err := c.ListAttachedRolePolicies(c.id)
+	attached, err := send(c, "reading policies of IAM Role ("+c.id+")", "IAM", "ListAttachedRolePolicies", func() ([]string, error) {
+		return c.ListAttachedRolePolicies(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading policies of IAM Role ("+c.id+")", "IAM", "ListAttachedRolePolicies", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"name": r.Name, "assumeRolePolicy": r.AssumeRolePolicy, "path": r.Path, "maxSessionDuration": r.MaxSessionDuration,
@@ -98,48 +111,86 @@ func readRole(c *call) (props, account.Tags, error) {
 
 func updateRole(c *call) error {
 	if c.changed("assumeRolePolicy") {
-		if err := c.UpdateAssumeRolePolicy(c.id, c.str("assumeRolePolicy")); err != nil {
-			return failed("updating IAM Role ("+c.id+") assume role policy", "IAM", "UpdateAssumeRolePolicy", err)
+		if err := c.do("updating IAM Role ("+c.id+") assume role policy", "IAM", "UpdateAssumeRolePolicy", func() error {
+			return c.UpdateAssumeRolePolicy(c.id, c.str("assumeRolePolicy"))
+		}); err != nil {
+			return err
 		}
 	}
 	if !c.changed("description", "maxSessionDuration") {
 		return nil
 	}
-	return orFailed(c.UpdateRole(c.id, c.str("description"), provider.Int(c.in, "maxSessionDuration")), "updating IAM Role ("+c.id+")", "IAM", "UpdateRole")
+	return c.do("updating IAM Role ("+c.id+")", "IAM", "UpdateRole", func() error {
+		return c.UpdateRole(c.id, c.str("description"), provider.Int(c.in, "maxSessionDuration"))
+	})
 }
 
 func tagRole(c *call, set account.Tags, remove []string) error {
 	name := c.was("name")
 	if len(remove) > 0 {
-		if err := c.UntagRole(name, remove); err != nil {
-			return failed("updating tags for IAM Role ("+name+")", "IAM", "UntagRole", err)
+		if err := c.do("updating tags for IAM Role ("+name+")", "IAM", "UntagRole", func() error {
+			return c.UntagRole(name, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.TagRole(name, set), "updating tags for IAM Role ("+name+")", "IAM", "TagRole")
+	return c.do("updating tags for IAM Role ("+name+")", "IAM", "TagRole", func() error {
+		return c.TagRole(name, set)
+	})
 }
 
+// deleteRole takes the role out of all instance profiles first, whoever made
+// them, and waits for what still holds it (deleteRole and
+// deleteRoleInstanceProfiles of role.go).
 func deleteRole(c *call) error {
-	if provider.Bool(c.state, "forceDetachPolicies") {
-		attached, err := c.ListAttachedRolePolicies(c.id)
-		for _, arn := range attached {
-			err = errors.Join(err, c.DetachRolePolicy(c.id, arn))
-		}
-		if err != nil {
-			return failed("deleting IAM Role ("+c.id+") policies", "IAM", "DetachRolePolicy", err)
+	doing := "deleting IAM Role (" + c.id + ")"
+	profiles, err := send(c, doing, "IAM", "ListInstanceProfilesForRole", func() ([]account.InstanceProfile, error) {
+		return c.ListInstanceProfilesForRole(c.id)
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range profiles {
+		err := c.do(doing, "IAM", "RemoveRoleFromInstanceProfile", func() error { return c.RemoveRoleFromInstanceProfile(p.Name, c.id) })
+		if err != nil && !gone(err) {
+			return err
 		}
 	}
-	return orFailed(c.DeleteRole(c.id), "deleting IAM Role ("+c.id+")", "IAM", "DeleteRole")
+	if provider.Bool(c.state, "forceDetachPolicies") {
+		if err := detachAll(c, doing); err != nil {
+			return err
+		}
+	}
+	_, err = retryWhen(c, func() (struct{}, error) {
+		return struct{}{}, c.do(doing, "IAM", "DeleteRole", func() error { return c.DeleteRole(c.id) })
+	}, func(err error) bool { return account.IsCode(err, "DeleteConflict") })
+	return err
+}
+
+func detachAll(c *call, doing string) error {
+	attached, err := send(c, doing, "IAM", "ListAttachedRolePolicies", func() ([]string, error) { return c.ListAttachedRolePolicies(c.id) })
+	if err != nil {
+		return err
+	}
+	for _, arn := range attached {
+		if err := c.do(doing, "IAM", "DetachRolePolicy", func() error { return c.DetachRolePolicy(c.id, arn) }); err != nil && !gone(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // attachRolePolicy makes the ID out of role and policy. Terraform's is the role
 // and a time; an import gives it as ROLE/POLICY-ARN.
 func attachRolePolicy(c *call) (string, error) {
 	role, policy := c.str("role"), c.str("policyArn")
-	if err := c.AttachRolePolicy(role, policy); err != nil {
-		return "", failed("attaching IAM Policy ("+policy+") to IAM Role ("+role+")", "IAM", "AttachRolePolicy", err)
+	if err := c.do("attaching IAM Policy ("+policy+") to IAM Role ("+role+")", "IAM", "AttachRolePolicy", func() error {
+		return c.AttachRolePolicy(role, policy)
+	}); err != nil {
+		return "", err
 	}
 	return role + "/" + policy, nil
 }
@@ -150,9 +201,11 @@ func readRolePolicyAttachment(c *call) (props, account.Tags, error) {
 	if !ok {
 		return nil, nil, malformedID(c.id, "ROLE/POLICY-ARN")
 	}
-	attached, err := c.ListAttachedRolePolicies(role)
+	attached, err := send(c, doing, "IAM", "ListAttachedRolePolicies", func() ([]string, error) {
+		return c.ListAttachedRolePolicies(role)
+	})
 	if err != nil {
-		return nil, nil, failed(doing, "IAM", "ListAttachedRolePolicies", err)
+		return nil, nil, err
 	}
 	if !slices.Contains(attached, policy) {
 		return nil, nil, notFound(doing)
@@ -162,22 +215,28 @@ func readRolePolicyAttachment(c *call) (props, account.Tags, error) {
 
 func createServiceLinkedRole(c *call) (string, error) {
 	service := c.str("awsServiceName")
-	r, err := c.CreateServiceLinkedRole(service, c.str("description"))
+	r, err := send(c, "creating IAM Service Linked Role ("+service+")", "IAM", "CreateServiceLinkedRole", func() (account.Role, error) {
+		return c.CreateServiceLinkedRole(service, c.str("description"))
+	})
 	if err != nil {
-		return "", failed("creating IAM Service Linked Role ("+service+")", "IAM", "CreateServiceLinkedRole", err)
+		return "", err
 	}
 	if len(c.tags) > 0 {
-		if err := c.TagRole(r.Name, c.tags); err != nil {
-			return r.ARN, failed("setting IAM Service Linked Role ("+r.ARN+") tags", "IAM", "TagRole", err)
+		if err := c.do("setting IAM Service Linked Role ("+r.ARN+") tags", "IAM", "TagRole", func() error {
+			return c.TagRole(r.Name, c.tags)
+		}); err != nil {
+			return r.ARN, err
 		}
 	}
 	return r.ARN, nil
 }
 
 func readServiceLinkedRole(c *call) (props, account.Tags, error) {
-	r, err := c.GetRole(c.id[strings.LastIndex(c.id, "/")+1:])
+	r, err := send(c, "reading IAM Service Linked Role ("+c.id+")", "IAM", "GetRole", func() (account.Role, error) {
+		return c.GetRole(c.id[strings.LastIndex(c.id, "/")+1:])
+	})
 	if err != nil {
-		return nil, nil, failed("reading IAM Service Linked Role ("+c.id+")", "IAM", "GetRole", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"awsServiceName": strings.Trim(strings.TrimPrefix(r.Path, "/aws-service-role/"), "/"), "description": r.Description,

@@ -46,7 +46,7 @@ type kind struct {
 
 // call is one operation on one resource.
 type call struct {
-	*account.Account
+	*client
 	// name is the resource's in the program.
 	name string
 	id   string
@@ -56,6 +56,8 @@ type call struct {
 	state props
 	// tags are in's with the provider's default tags.
 	tags account.Tags
+	// fresh: the resource has just been made.
+	fresh bool
 }
 
 // changed tells whether an update changes one of the inputs.

@@ -27,7 +27,9 @@ func logsKinds() map[string]*kind {
 			if provider.Bool(c.state, "skipDestroy") {
 				return nil
 			}
-			return orFailed(c.DeleteLogGroup(c.id), "deleting CloudWatch Logs Log Group ("+c.id+")", "CloudWatch Logs", "DeleteLogGroup")
+			return c.do("deleting CloudWatch Logs Log Group ("+c.id+")", "CloudWatch Logs", "DeleteLogGroup", func() error {
+				return c.DeleteLogGroup(c.id)
+			})
 		},
 	}}
 }
@@ -43,22 +45,29 @@ func checkRetention(in props) []plugin.CheckFailure {
 
 func createLogGroup(c *call) (string, error) {
 	name := c.str("name")
-	if _, err := c.CreateLogGroup(name, c.str("logGroupClass"), c.tags); err != nil {
-		return "", failed("creating CloudWatch Logs Log Group ("+name+")", "CloudWatch Logs", "CreateLogGroup", err)
+	err := c.do("creating CloudWatch Logs Log Group ("+name+")", "CloudWatch Logs", "CreateLogGroup", func() error {
+		_, err := c.CreateLogGroup(name, c.str("logGroupClass"), c.tags)
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
 	c.id = name
 	return name, putRetention(c)
 }
 
 func putRetention(c *call) error {
-	return orFailed(c.PutRetentionPolicy(c.id, provider.Int(c.in, "retentionInDays")),
-		"setting CloudWatch Logs Log Group ("+c.id+") retention policy", "CloudWatch Logs", "PutRetentionPolicy")
+	return c.do("setting CloudWatch Logs Log Group ("+c.id+") retention policy", "CloudWatch Logs", "PutRetentionPolicy", func() error {
+		return c.PutRetentionPolicy(c.id, provider.Int(c.in, "retentionInDays"))
+	})
 }
 
 func readLogGroup(c *call) (props, account.Tags, error) {
-	g, err := c.DescribeLogGroup(c.id)
+	g, err := send(c, "reading CloudWatch Logs Log Group ("+c.id+")", "CloudWatch Logs", "DescribeLogGroups", func() (account.LogGroup, error) {
+		return c.DescribeLogGroup(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading CloudWatch Logs Log Group ("+c.id+")", "CloudWatch Logs", "DescribeLogGroups", err)
+		return nil, nil, err
 	}
 	return object(map[string]any{
 		"name": g.Name, "retentionInDays": g.RetentionInDays, "logGroupClass": g.Class, "arn": g.ARN,
@@ -68,12 +77,16 @@ func readLogGroup(c *call) (props, account.Tags, error) {
 func tagLogGroup(c *call, set account.Tags, remove []string) error {
 	doing := "updating tags for CloudWatch Logs Log Group (" + c.id + ")"
 	if len(remove) > 0 {
-		if err := c.UntagLogGroup(c.id, remove); err != nil {
-			return failed(doing, "CloudWatch Logs", "UntagResource", err)
+		if err := c.do(doing, "CloudWatch Logs", "UntagResource", func() error {
+			return c.UntagLogGroup(c.id, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.TagLogGroup(c.id, set), doing, "CloudWatch Logs", "TagResource")
+	return c.do(doing, "CloudWatch Logs", "TagResource", func() error {
+		return c.TagLogGroup(c.id, set)
+	})
 }

@@ -153,8 +153,8 @@ func (p *awsProvider) tagsAll(in props) resource.PropertyValue {
 	return resource.NewObjectProperty(out)
 }
 
-func (p *awsProvider) call(name string, id resource.ID, in, old, state props) *call {
-	c := &call{Account: p.account, name: name, id: string(id), in: in, old: old, state: state}
+func (p *awsProvider) call(ctx context.Context, name string, id resource.ID, in, old, state props) *call {
+	c := &call{client: &client{p.account, ctx}, name: name, id: string(id), in: in, old: old, state: state}
 	c.tags = p.defaults
 	if tags := provider.StringMap(in, "tags"); tags != nil {
 		merged := account.Tags{}
@@ -167,7 +167,9 @@ func (p *awsProvider) call(name string, id resource.ID, in, old, state props) *c
 }
 
 // Create makes a resource; in a preview it says what is known of it.
-func (p *awsProvider) Create(_ context.Context, r plugin.CreateRequest) (plugin.CreateResponse, error) {
+func (p *awsProvider) Create(ctx context.Context, r plugin.CreateRequest) (plugin.CreateResponse, error) {
+	ctx, cancel := p.Context(ctx)
+	defer cancel()
 	k, err := p.kind(string(r.Type))
 	if err != nil {
 		return plugin.CreateResponse{}, err
@@ -175,9 +177,9 @@ func (p *awsProvider) Create(_ context.Context, r plugin.CreateRequest) (plugin.
 	if r.Preview {
 		return plugin.CreateResponse{Properties: p.planned(k, r.Properties, nil), Status: resource.StatusOK}, nil
 	}
-	c := p.call(r.Name, "", r.Properties, nil, nil)
+	c := p.call(ctx, r.Name, "", r.Properties, nil, nil)
 	id, err := k.create(c)
-	if c.id = id; err != nil {
+	if c.id, c.fresh = id, true; err != nil {
 		return plugin.CreateResponse{}, p.incomplete(k, c, err)
 	}
 	out, err := p.read(k, c)
@@ -217,12 +219,14 @@ func (p *awsProvider) planned(k *kind, in, old props) props {
 }
 
 // Read gives a resource as it is now; without an ID where it is gone.
-func (p *awsProvider) Read(_ context.Context, r plugin.ReadRequest) (plugin.ReadResponse, error) {
+func (p *awsProvider) Read(ctx context.Context, r plugin.ReadRequest) (plugin.ReadResponse, error) {
+	ctx, cancel := p.Context(ctx)
+	defer cancel()
 	k, err := p.kind(string(r.Type))
 	if err != nil {
 		return plugin.ReadResponse{}, err
 	}
-	out, err := p.read(k, p.call(r.Name, r.ID, r.Inputs, nil, r.State))
+	out, err := p.read(k, p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.State))
 	switch {
 	case gone(err):
 		return plugin.ReadResponse{Status: resource.StatusOK}, nil
@@ -236,12 +240,14 @@ func (p *awsProvider) Read(_ context.Context, r plugin.ReadRequest) (plugin.Read
 }
 
 // Update changes a resource in place.
-func (p *awsProvider) Update(_ context.Context, r plugin.UpdateRequest) (plugin.UpdateResponse, error) {
+func (p *awsProvider) Update(ctx context.Context, r plugin.UpdateRequest) (plugin.UpdateResponse, error) {
+	ctx, cancel := p.Context(ctx)
+	defer cancel()
 	k, err := p.kind(string(r.Type))
 	if err != nil {
 		return plugin.UpdateResponse{}, err
 	}
-	c := p.call(r.Name, r.ID, r.NewInputs, r.OldInputs, r.OldOutputs)
+	c := p.call(ctx, r.Name, r.ID, r.NewInputs, r.OldInputs, r.OldOutputs)
 	if r.Preview {
 		out := p.planned(k, r.NewInputs, r.OldOutputs)
 		if c.changed(k.recomputedBy...) {
@@ -269,19 +275,23 @@ func (p *awsProvider) Update(_ context.Context, r plugin.UpdateRequest) (plugin.
 }
 
 // Delete deletes a resource; one that is gone already is no error.
-func (p *awsProvider) Delete(_ context.Context, r plugin.DeleteRequest) (plugin.DeleteResponse, error) {
+func (p *awsProvider) Delete(ctx context.Context, r plugin.DeleteRequest) (plugin.DeleteResponse, error) {
+	ctx, cancel := p.Context(ctx)
+	defer cancel()
 	k, err := p.kind(string(r.Type))
 	if err != nil {
 		return plugin.DeleteResponse{}, err
 	}
-	if err := k.destroy(p.call(r.Name, r.ID, r.Inputs, nil, r.Outputs)); err != nil && !gone(err) {
+	if err := k.destroy(p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.Outputs)); err != nil && !gone(err) {
 		return plugin.DeleteResponse{}, bridged(err)
 	}
 	return plugin.DeleteResponse{Status: resource.StatusOK}, nil
 }
 
 // Invoke answers a function.
-func (p *awsProvider) Invoke(_ context.Context, r plugin.InvokeRequest) (plugin.InvokeResponse, error) {
+func (p *awsProvider) Invoke(ctx context.Context, r plugin.InvokeRequest) (plugin.InvokeResponse, error) {
+	ctx, cancel := p.Context(ctx)
+	defer cancel()
 	f, ok := p.functions[string(r.Tok)]
 	if !ok {
 		return plugin.InvokeResponse{}, p.Unsupported("function", string(r.Tok))
@@ -290,7 +300,7 @@ func (p *awsProvider) Invoke(_ context.Context, r plugin.InvokeRequest) (plugin.
 	if len(failures) > 0 {
 		return plugin.InvokeResponse{Failures: failures}, nil
 	}
-	out, err := f.answer(p.account, args)
+	out, err := f.answer(&client{p.account, ctx}, args)
 	if err != nil {
 		return plugin.InvokeResponse{}, fmt.Errorf("invoking %s: %w", r.Tok, bridged(err))
 	}

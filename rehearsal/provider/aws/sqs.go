@@ -39,7 +39,9 @@ func sqsKinds() map[string]*kind {
 			replace: []string{"name", "fifoQueue"},
 			create:  createQueue, read: readQueue, update: updateQueue, tag: tagQueue,
 			destroy: func(c *call) error {
-				return orFailed(c.DeleteQueue(c.id), "deleting SQS Queue ("+c.id+")", "SQS", "DeleteQueue")
+				return c.do("deleting SQS Queue ("+c.id+")", "SQS", "DeleteQueue", func() error {
+					return c.DeleteQueue(c.id)
+				})
 			},
 		},
 		"aws:sqs/queuePolicy:QueuePolicy": {
@@ -50,7 +52,9 @@ func sqsKinds() map[string]*kind {
 			},
 			read: readQueuePolicy, update: putQueuePolicy,
 			destroy: func(c *call) error {
-				return orFailed(c.SetQueueAttributes(c.id, map[string]string{"Policy": ""}), "deleting SQS Queue ("+c.id+") attribute (Policy)", "SQS", "SetQueueAttributes")
+				return c.do("deleting SQS Queue ("+c.id+") attribute (Policy)", "SQS", "SetQueueAttributes", func() error {
+					return c.SetQueueAttributes(c.id, map[string]string{"Policy": ""})
+				})
 			},
 		},
 	}
@@ -82,17 +86,21 @@ func wantedAttributes(in props) map[string]string {
 }
 
 func createQueue(c *call) (string, error) {
-	q, err := c.CreateQueue(c.str("name"), wantedAttributes(c.in), c.tags)
+	q, err := send(c, "creating SQS Queue ("+c.str("name")+")", "SQS", "CreateQueue", func() (account.Queue, error) {
+		return c.CreateQueue(c.str("name"), wantedAttributes(c.in), c.tags)
+	})
 	if err != nil {
-		return "", failed("creating SQS Queue ("+c.str("name")+")", "SQS", "CreateQueue", err)
+		return "", err
 	}
 	return q.URL, nil
 }
 
 func readQueue(c *call) (props, account.Tags, error) {
-	q, err := c.GetQueue(c.id)
+	q, err := send(c, "reading SQS Queue ("+c.id+")", "SQS", "GetQueueAttributes", func() (account.Queue, error) {
+		return c.GetQueue(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed("reading SQS Queue ("+c.id+")", "SQS", "GetQueueAttributes", err)
+		return nil, nil, err
 	}
 	out := map[string]any{
 		"name": q.Name, "arn": q.ARN, "url": q.URL, "fifoQueue": false, "contentBasedDeduplication": false,
@@ -129,32 +137,42 @@ func updateQueue(c *call) error {
 	if len(change) == 0 {
 		return nil
 	}
-	return orFailed(c.SetQueueAttributes(c.id, change), "updating SQS Queue ("+c.id+") attributes", "SQS", "SetQueueAttributes")
+	return c.do("updating SQS Queue ("+c.id+") attributes", "SQS", "SetQueueAttributes", func() error {
+		return c.SetQueueAttributes(c.id, change)
+	})
 }
 
 func tagQueue(c *call, set account.Tags, remove []string) error {
 	doing := "updating tags for SQS Queue (" + c.id + ")"
 	if len(remove) > 0 {
-		if err := c.UntagQueue(c.id, remove); err != nil {
-			return failed(doing, "SQS", "UntagQueue", err)
+		if err := c.do(doing, "SQS", "UntagQueue", func() error {
+			return c.UntagQueue(c.id, remove)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	return orFailed(c.TagQueue(c.id, set), doing, "SQS", "TagQueue")
+	return c.do(doing, "SQS", "TagQueue", func() error {
+		return c.TagQueue(c.id, set)
+	})
 }
 
 func putQueuePolicy(c *call) error {
 	url := c.str("queueUrl")
-	return orFailed(c.SetQueueAttributes(url, map[string]string{"Policy": c.str("policy")}), "setting SQS Queue ("+url+") attribute (Policy)", "SQS", "SetQueueAttributes")
+	return c.do("setting SQS Queue ("+url+") attribute (Policy)", "SQS", "SetQueueAttributes", func() error {
+		return c.SetQueueAttributes(url, map[string]string{"Policy": c.str("policy")})
+	})
 }
 
 func readQueuePolicy(c *call) (props, account.Tags, error) {
 	doing := "reading SQS Queue (" + c.id + ") attribute (Policy)"
-	q, err := c.GetQueue(c.id)
+	q, err := send(c, doing, "SQS", "GetQueueAttributes", func() (account.Queue, error) {
+		return c.GetQueue(c.id)
+	})
 	if err != nil {
-		return nil, nil, failed(doing, "SQS", "GetQueueAttributes", err)
+		return nil, nil, err
 	}
 	policy, ok := q.Attributes["Policy"]
 	if !ok {
