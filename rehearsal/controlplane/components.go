@@ -28,6 +28,9 @@ const (
 	apiserver = "kube-apiserver"
 	manager   = "kube-controller-manager"
 	scheduler = "kube-scheduler"
+	// collector is the garbage collector alone, a controller manager's process of its
+	// own: see followKinds.
+	collector = "garbage-collector"
 )
 
 // Names in a control plane's directory.
@@ -43,7 +46,7 @@ const (
 
 // ports of one control plane, all on 127.0.0.1.
 type ports struct {
-	etcdClient, etcdPeer, apiserver, manager, scheduler int
+	etcdClient, etcdPeer, apiserver, manager, collector, scheduler int
 }
 
 func local(port int) string { return fmt.Sprintf("https://127.0.0.1:%d", port) }
@@ -51,20 +54,23 @@ func local(port int) string { return fmt.Sprintf("https://127.0.0.1:%d", port) }
 // component is the configuration of one component's process.
 func (cp *ControlPlane) component(name string) process.Config {
 	var args []string
+	program := name
 	switch name {
 	case etcd:
 		args = cp.etcdArgs()
 	case apiserver:
 		args = cp.apiserverArgs()
 	case manager:
-		args = cp.managerArgs()
+		args = cp.managerArgs(cp.ports.manager, "*,-"+collectorController)
+	case collector:
+		program, args = manager, cp.managerArgs(cp.ports.collector, collectorController)
 	case scheduler:
 		args = cp.schedulerArgs()
 	}
 	return process.Config{
 		Name: name,
 		Path: cp.cfg.Binary,
-		Args: append([]string{name}, args...),
+		Args: append([]string{program}, args...),
 		Dir:  cp.cfg.Dir,
 		Log:  cp.LogFile(name),
 		// Watch caches and event histories make most of the heap: half the garbage
@@ -145,13 +151,18 @@ func (cp *ControlPlane) apiserverArgs() []string {
 	return args
 }
 
-func (cp *ControlPlane) managerArgs() []string {
+// collectorController is the garbage collector as the controller manager calls it
+// (cmd/kube-controller-manager/names).
+const collectorController = "garbage-collector-controller"
+
+func (cp *ControlPlane) managerArgs(port int, controllers string) []string {
 	kubeconfig := cp.path(managerKubeconfig)
 	return []string{
 		"--bind-address=127.0.0.1",
-		"--secure-port=" + strconv.Itoa(cp.ports.manager),
+		"--secure-port=" + strconv.Itoa(port),
 		"--tls-cert-file=" + cp.path(pkiDir, "serving.crt"),
 		"--tls-private-key-file=" + cp.path(pkiDir, "serving.key"),
+		"--controllers=" + controllers,
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,

@@ -17,6 +17,9 @@
 //     process). A run that finds the directory of a killed one cleans it up.
 //   - After a component has died (see [ControlPlane.Done]) the others run on:
 //     call [ControlPlane.Stop] to end them.
+//   - The garbage collector is a controller manager's process of its own, started anew
+//     whenever there are new kinds (see followKinds), as EKS's, which has known them
+//     for long when a stack is destroyed.
 //   - etcd does not write through to the disk: no data survives a stop.
 package controlplane
 
@@ -68,11 +71,12 @@ type ControlPlane struct {
 	lock   *os.File
 
 	mu         sync.Mutex
-	components map[string]*process.Process
+	components map[string]*process.Process // as of now, by name
 	stopping   bool
 	err        error
 
-	done     chan struct{} // closed when a component has died or all have stopped
+	done     chan struct{}      // closed when a component has died or all have stopped
+	end      context.CancelFunc // of what follows the cluster
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -116,6 +120,10 @@ func start(ctx context.Context, cfg Config, takePorts func(n int) ([]int, error)
 	for _, p := range cp.components {
 		go cp.watch(p)
 	}
+	ctx, cp.end = context.WithCancel(ctx)
+	if err := cp.followKinds(ctx); err != nil {
+		return nil, errors.Join(err, cp.Stop(context.WithoutCancel(ctx)))
+	}
 	context.AfterFunc(ctx, func() {
 		// Nobody is left to hear the error; Stop has killed what did not obey.
 		_ = cp.Stop(context.WithoutCancel(ctx))
@@ -144,11 +152,11 @@ func (cp *ControlPlane) launch(ctx context.Context, takePorts func(n int) ([]int
 	}
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
-		p, err := takePorts(5)
+		p, err := takePorts(6)
 		if err != nil {
 			return fmt.Errorf("finding free ports on 127.0.0.1: %w", err)
 		}
-		cp.ports = ports{etcdClient: p[0], etcdPeer: p[1], apiserver: p[2], manager: p[3], scheduler: p[4]}
+		cp.ports = ports{etcdClient: p[0], etcdPeer: p[1], apiserver: p[2], manager: p[3], collector: p[4], scheduler: p[5]}
 		cp.components = map[string]*process.Process{}
 		if err = cp.writeKubeconfigs(); err == nil {
 			err = cp.bringUp(ctx)
@@ -188,7 +196,7 @@ func (cp *ControlPlane) bringUp(ctx context.Context) error {
 	if err := cp.await(ctx, apiserver, cp.apiserverReady); err != nil {
 		return err
 	}
-	for _, name := range []string{manager, scheduler} {
+	for _, name := range []string{manager, collector, scheduler} {
 		if err := cp.run(name); err != nil {
 			return err
 		}
@@ -225,7 +233,7 @@ func (cp *ControlPlane) watch(p *process.Process) {
 	<-p.Done()
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
-	if cp.stopping || cp.err != nil {
+	if cp.stopping || cp.err != nil || cp.components[p.Name()] != p {
 		return
 	}
 	cp.err = fmt.Errorf("the control plane in %s failed: %w", cp.cfg.Dir, p.Err())
@@ -255,6 +263,7 @@ func (cp *ControlPlane) Stop(ctx context.Context) error {
 	cp.stopOnce.Do(func() {
 		cp.mu.Lock()
 		cp.stopping = true
+		cp.end()
 		failed := cp.err != nil
 		cp.mu.Unlock()
 		killer := context.AfterFunc(ctx, cp.kill)
@@ -274,7 +283,7 @@ func (cp *ControlPlane) Stop(ctx context.Context) error {
 func (cp *ControlPlane) stopComponents() error {
 	const grace = 10 * time.Second
 	var errs []error
-	for _, group := range [][]string{{scheduler, manager}, {apiserver}, {etcd}} {
+	for _, group := range [][]string{{scheduler, manager, collector}, {apiserver}, {etcd}} {
 		results := make(chan error)
 		running := 0
 		for _, name := range group {
@@ -324,7 +333,7 @@ func (cp *ControlPlane) CA() []byte { return slices.Clone(cp.pki.ca.pem) }
 func (cp *ControlPlane) Kubeconfig() string { return cp.path(adminKubeconfig) }
 
 // LogFile is the path of a component's log; the components are etcd,
-// kube-apiserver, kube-controller-manager and kube-scheduler.
+// kube-apiserver, kube-controller-manager, garbage-collector and kube-scheduler.
 func (cp *ControlPlane) LogFile(component string) string { return cp.path(logsDir, component+".log") }
 
 // RESTConfig is the administrator's access as client-go takes it, a new copy at

@@ -20,6 +20,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -51,6 +54,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// widgets is a kind that the cluster does not have from the start.
+const widgets = `{
+	"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.example.com"},
+	"spec": {
+		"group": "example.com", "scope": "Cluster", "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+		"versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]
+	}
+}`
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	o := new(unstructured.Unstructured)
+	if err := o.UnmarshalJSON([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // TestLife follows one control plane from its start to its end.
 func TestLife(t *testing.T) {
 	authenticator := httptest.NewServer(http.HandlerFunc(reviewToken))
@@ -67,8 +88,8 @@ func TestLife(t *testing.T) {
 	}
 	t.Logf("ready after %v", time.Since(began))
 	ids := processIDs(cp)
-	if len(ids) != 4 {
-		t.Errorf("%d processes run, want 4", len(ids))
+	if len(ids) != 5 {
+		t.Errorf("%d processes run, want 5", len(ids))
 	}
 	admin := clientFor(t, cp.RESTConfig())
 
@@ -112,6 +133,38 @@ func TestLife(t *testing.T) {
 			t.Errorf("tolerations %v lack nvidia.com/gpu", pods.Items[0].Spec.Tolerations)
 		}
 	})
+
+	t.Run("the garbage collector follows new kinds", func(t *testing.T) {
+		client, err := dynamic.NewForConfig(cp.RESTConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+		if _, err := crds.Create(t.Context(), object(t, widgets), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		kind := client.Resource(schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "widgets"})
+		const widget = `{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}`
+		waitFor(t, "widgets to be served", func() (bool, string) {
+			_, err := kind.Create(t.Context(), object(t, widget), metav1.CreateOptions{})
+			return err == nil, fmt.Sprint(err)
+		})
+		foreground := metav1.DeletePropagationForeground
+		if err := kind.Delete(t.Context(), "a", metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
+			t.Fatal(err)
+		}
+		// Of itself it would look for new kinds thirty seconds after its start.
+		begin := time.Now()
+		waitFor(t, "a widget deleted in the foreground to go", func() (bool, string) {
+			_, err := kind.Get(t.Context(), "a", metav1.GetOptions{})
+			return apierrors.IsNotFound(err), fmt.Sprint(err)
+		})
+		if took := time.Since(begin); took > 20*time.Second {
+			t.Errorf("it has gone after %v", took)
+		}
+	})
+
+	ids = processIDs(cp)
 
 	t.Run("tokens", func(t *testing.T) {
 		as := func(token string) *kubernetes.Clientset {

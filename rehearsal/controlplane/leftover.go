@@ -96,7 +96,7 @@ func clean(dir string) ([]string, error) {
 		return nil, err
 	}
 	var found []string
-	for _, name := range []string{scheduler, manager, apiserver, etcd} {
+	for _, name := range []string{scheduler, collector, manager, apiserver, etcd} {
 		id, ok := r.Components[name]
 		if !ok {
 			continue

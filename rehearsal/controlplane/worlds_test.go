@@ -100,8 +100,8 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	for _, id := range r.Components {
 		ids = append(ids, id)
 	}
-	if len(ids) != 4 || r.Owner.PID != parent.Process.Pid {
-		t.Fatalf("record %+v, want 4 components and owner %d", r, parent.Process.Pid)
+	if len(ids) != 5 || r.Owner.PID != parent.Process.Pid {
+		t.Fatalf("record %+v, want 5 components and owner %d", r, parent.Process.Pid)
 	}
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
