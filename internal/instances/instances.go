@@ -22,8 +22,8 @@ type Type struct {
 	Arch string
 	// GPUs is the number of NVIDIA GPUs, 0 for none.
 	GPUs int
-	// GPUMemoryMiB is the memory of one GPU.
-	GPUMemoryMiB int
+	// GPUName is EC2's name of the GPU, such as T4; empty for none.
+	GPUName string
 	// MaxPods is the most pods a node of this type holds with the VPC CNI, its
 	// DaemonSets included.
 	MaxPods int
@@ -65,18 +65,20 @@ func Lookup(ctx *pulumi.Context, key string, names, zones []string, opts ...pulu
 }
 
 func fromAWS(d *ec2.GetInstanceTypeResult) Type {
-	t := Type{
-		Name:    d.InstanceType,
-		Arch:    "amd64",
-		MaxPods: maxPods(d.MaximumNetworkInterfaces, d.MaximumIpv4AddressesPerInterface),
+	interfaces := d.MaximumNetworkInterfaces
+	for _, card := range d.NetworkCards {
+		if card.Index == d.DefaultNetworkCardIndex {
+			interfaces = card.MaximumInterfaces // the VPC CNI uses no other card
+		}
 	}
+	t := Type{Name: d.InstanceType, Arch: "amd64", MaxPods: maxPods(interfaces, d.MaximumIpv4AddressesPerInterface)}
 	if slices.Contains(d.SupportedArchitectures, "arm64") {
 		t.Arch = "arm64"
 	}
 	for _, gpu := range d.Gpuses {
 		if gpu.Manufacturer == "NVIDIA" { // the device plugin drives no other
 			t.GPUs += gpu.Count
-			t.GPUMemoryMiB = gpu.MemorySize
+			t.GPUName = gpu.Name
 		}
 	}
 	return t

@@ -9,19 +9,30 @@ import (
 
 func TestFromAWS(t *testing.T) {
 	t.Parallel()
-	gpu := func(maker string, count, memory int) ec2.GetInstanceTypeGpus {
-		return ec2.GetInstanceTypeGpus{Manufacturer: maker, Count: count, MemorySize: memory}
+	gpu := func(maker, name string, count int) ec2.GetInstanceTypeGpus {
+		return ec2.GetInstanceTypeGpus{Manufacturer: maker, Name: name, Count: count}
+	}
+	cards := func(interfaces ...int) []ec2.GetInstanceTypeNetworkCard {
+		var all []ec2.GetInstanceTypeNetworkCard
+		for i, n := range interfaces {
+			all = append(all, ec2.GetInstanceTypeNetworkCard{Index: i, MaximumInterfaces: n})
+		}
+		return all
 	}
 	for _, c := range []struct {
 		answer ec2.GetInstanceTypeResult
 		want   Type
 	}{
 		{ec2.GetInstanceTypeResult{
-			InstanceType: "g4dn.12xlarge", SupportedArchitectures: []string{"x86_64"}, Gpuses: []ec2.GetInstanceTypeGpus{gpu("NVIDIA", 4, 16384)},
-			MaximumNetworkInterfaces: 8, MaximumIpv4AddressesPerInterface: 30,
-		}, Type{Name: "g4dn.12xlarge", Arch: "amd64", GPUs: 4, GPUMemoryMiB: 16384, MaxPods: 234}},
+			InstanceType: "g4dn.12xlarge", SupportedArchitectures: []string{"x86_64"}, Gpuses: []ec2.GetInstanceTypeGpus{gpu("NVIDIA", "T4", 4)},
+			MaximumNetworkInterfaces: 8, MaximumIpv4AddressesPerInterface: 30, NetworkCards: cards(8),
+		}, Type{Name: "g4dn.12xlarge", Arch: "amd64", GPUs: 4, GPUName: "T4", MaxPods: 234}},
+		{ec2.GetInstanceTypeResult{ // pods use the first of four cards: eni-max-pods.txt has 737
+			InstanceType: "p4d.24xlarge", SupportedArchitectures: []string{"x86_64"}, Gpuses: []ec2.GetInstanceTypeGpus{gpu("NVIDIA", "A100", 8)},
+			MaximumNetworkInterfaces: 60, MaximumIpv4AddressesPerInterface: 50, NetworkCards: cards(15, 15, 15, 15),
+		}, Type{Name: "p4d.24xlarge", Arch: "amd64", GPUs: 8, GPUName: "A100", MaxPods: 737}},
 		{ec2.GetInstanceTypeResult{ // no NVIDIA plugin drives it
-			InstanceType: "g4ad.xlarge", SupportedArchitectures: []string{"x86_64"}, Gpuses: []ec2.GetInstanceTypeGpus{gpu("AMD", 1, 8192)},
+			InstanceType: "g4ad.xlarge", SupportedArchitectures: []string{"x86_64"}, Gpuses: []ec2.GetInstanceTypeGpus{gpu("AMD", "Radeon Pro V520", 1)},
 			MaximumNetworkInterfaces: 2, MaximumIpv4AddressesPerInterface: 4,
 		}, Type{Name: "g4ad.xlarge", Arch: "amd64", MaxPods: 8}},
 		{ec2.GetInstanceTypeResult{
