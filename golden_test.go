@@ -15,15 +15,27 @@ import (
 )
 
 // TestRendered compares every Kubernetes object and every IAM policy of both
-// stacks with testdata/rendered, which reviewers read. The rehearsal's module
-// decodes the same files strictly into Karpenter's and NVIDIA's own types.
-// UPDATE_GOLDEN=1 rewrites them.
+// stacks with testdata/rendered, which reviewers read, and of a stack with several
+// GPU pools those that the dev stack has not. The rehearsal's module decodes the
+// same files strictly into Karpenter's and NVIDIA's own types. UPDATE_GOLDEN=1
+// rewrites them.
 func TestRendered(t *testing.T) {
 	t.Parallel()
-	for _, stack := range []string{"dev", "prod"} {
+	for _, stack := range []string{"dev", "prod", "pools"} {
 		t.Run(stack, func(t *testing.T) {
 			t.Parallel()
 			w := plainWorld()
+			if stack == "pools" {
+				r, err := plan(t, w, poolsConfig(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				dev := read(t, filepath.Join("testdata", "rendered", "dev"))
+				got := rendered(t, r)
+				maps.DeleteFunc(got, func(file, text string) bool { return dev[file] == text })
+				compare(t, stack, got)
+				return
+			}
 			if stack == "prod" { // us-west-2, which has four zones
 				w.subnets["subnet-placeholder3"] = subnet{"c", "az3", true}
 				w.subnets["subnet-placeholder4"] = subnet{"d", "az1", true}
@@ -32,14 +44,20 @@ func TestRendered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, dir := rendered(t, r), filepath.Join("testdata", "rendered", stack)
-			if os.Getenv("UPDATE_GOLDEN") != "" {
-				write(t, dir, got)
-			}
-			if diff := cmp.Diff(read(t, dir), got); diff != "" {
-				t.Errorf("%s differs (-golden +rendered); if that is meant: UPDATE_GOLDEN=1 go test -run TestRendered .\n%s", dir, diff)
-			}
+			compare(t, stack, rendered(t, r))
 		})
+	}
+}
+
+// compare compares files with those of a folder of testdata/rendered.
+func compare(t *testing.T, stack string, got map[string]string) {
+	t.Helper()
+	dir := filepath.Join("testdata", "rendered", stack)
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		write(t, dir, got)
+	}
+	if diff := cmp.Diff(read(t, dir), got); diff != "" {
+		t.Errorf("%s differs (-golden +rendered); if that is meant: UPDATE_GOLDEN=1 go test -run TestRendered .\n%s", dir, diff)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"eks-gpu-slicing/internal/instances"
 	"eks-gpu-slicing/internal/settings"
 	"eks-gpu-slicing/karpenter"
-	"eks-gpu-slicing/nodepools"
 )
 
 // found is what AWS answers before anything is planned.
@@ -19,7 +18,7 @@ type found struct {
 	account    *account.Account
 	network    *cluster.Network
 	controller instances.Type
-	pool       *gpu.Pool
+	pools      []*gpu.Pool
 }
 
 // lookup asks AWS what the settings depend on. What does not fit is added to
@@ -53,13 +52,20 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 			f.controller = types[0]
 		}
 	}
-	types, err := instances.Lookup(ctx, "gpuInstanceTypes", s.GPUInstanceTypes, f.network.Zones, via)
-	if err := problems.Collect(err); err != nil {
-		return nil, err
-	}
-	f.pool, err = gpu.NewPool(nodepools.GPU, s, types, cluster.DaemonSets())
-	if err := problems.Collect(err); err != nil {
-		return nil, err
+	types := map[string][]instances.Type{} // by the setting that names them
+	for i := range s.GPUPools {
+		p := &s.GPUPools[i]
+		if _, asked := types[p.From.InstanceTypes]; !asked {
+			types[p.From.InstanceTypes], err = instances.Lookup(ctx, p.From.InstanceTypes, p.InstanceTypes, f.network.Zones, via)
+			if err := problems.Collect(err); err != nil {
+				return nil, err
+			}
+		}
+		pool, err := gpu.NewPool(p, types[p.From.InstanceTypes], cluster.DaemonSets())
+		if err := problems.Collect(err); err != nil {
+			return nil, err
+		}
+		f.pools = append(f.pools, pool)
 	}
 	return f, karpenter.WarnSpotRole(ctx, s, via)
 }

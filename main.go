@@ -71,7 +71,7 @@ func run(ctx *pulumi.Context, config map[string]string) error {
 		return err
 	}
 	slicing, err := gpu.New(ctx, "gpu", &gpu.Args{
-		Pool: found.pool, PluginVersion: s.DevicePluginVersion, Kubernetes: c.Kubernetes, Karpenter: k.Release,
+		Pools: found.pools, PluginVersion: s.DevicePluginVersion, Kubernetes: c.Kubernetes, Karpenter: k.Release,
 	})
 	if err != nil {
 		return err
@@ -91,7 +91,8 @@ func run(ctx *pulumi.Context, config map[string]string) error {
 	ctx.Export("clusterEndpoint", c.Endpoint)
 	ctx.Export("nodeRoleName", k.NodeRole)
 	ctx.Export("interruptionQueue", k.Queue)
-	ctx.Export("gpuSlices", pulumi.Int(slicing.Pool.Sharing.Slices))
+	ctx.Export("gpuSlices", pulumi.Int(s.GPUPools[0].Slices))
+	ctx.Export("gpuPools", gpu.Summary(found.pools))
 	ctx.Export("nodePools", pulumi.ToStringArray(pools.Names))
 	return nil
 }

@@ -138,6 +138,39 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestOrderOfPools: what holds for the pool gpu holds for each pool of GPUs.
+func TestOrderOfPools(t *testing.T) {
+	t.Parallel()
+	r, err := plan(t, plainWorld(), poolsConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slicing := append(r.ofType("kubernetes:karpenter.sh/v1alpha1:NodeOverlay"), r.ofType("kubernetes:apps/v1:DaemonSet")...)
+	pools := r.ofType("kubernetes:karpenter.sh/v1:NodePool")
+	if len(slicing) != 3+2+4 || len(pools) != 5 {
+		t.Fatalf("%d resources of slicing and %d pools: %v %v", len(slicing), len(pools), slicing, pools)
+	}
+	for _, pool := range pools {
+		needs := r.needs(pool)
+		for _, one := range slicing {
+			if !needs[one] {
+				t.Errorf("%s does not wait for %s", pool, one)
+			}
+		}
+		if r.depth(pool) != r.depth(gpuPool) {
+			t.Errorf("%s drains in another step than %s", pool, gpuPool)
+		}
+	}
+	for _, one := range []string{"plugin", "mps"} {
+		needs := r.needs("kubernetes:apps/v1:DaemonSet::gpu-" + one + "-notebooks")
+		for _, overlay := range []string{"1", "4"} {
+			if !needs["kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-notebooks-"+overlay+"-per-node"] {
+				t.Errorf("Karpenter need not know of %s GPUs a node before %s of notebooks", overlay, one)
+			}
+		}
+	}
+}
+
 // TestProviders: every resource names the stack's own provider, the component
 // included, so that none lands elsewhere.
 func TestProviders(t *testing.T) {
@@ -151,36 +184,6 @@ func TestProviders(t *testing.T) {
 		pkg, _, _ := strings.Cut(one.typ, ":")
 		if marker := want[pkg]; marker != "" && one.name != eksChild && !strings.Contains(one.provider, marker) {
 			t.Errorf("%s has provider %q, want one with %q", k, one.provider, marker)
-		}
-	}
-}
-
-// TestQuantities: the number of slices is one number, wherever it shows.
-func TestQuantities(t *testing.T) {
-	t.Parallel()
-	for slices, want := range map[string]struct{ limit, capacity, replicas string }{
-		"4": {"64", "4", "replicas: 4"},
-		"7": {"112", "7", "replicas: 7"},
-		"1": {"16", "", ""},
-	} {
-		r, err := plan(t, plainWorld(), stackConfig(t, "dev", map[string]string{"eks-gpu-slicing:gpuSlices": slices}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		limit := r.resources[gpuPool].inputs["spec"].ObjectValue()["limits"].ObjectValue()["nvidia.com/gpu"].StringValue()
-		if limit != want.limit {
-			t.Errorf("%s slices: limit %s, want %s", slices, limit, want.limit)
-		}
-		config := r.resources[pluginConf].inputs["data"].ObjectValue()["config.yaml"].StringValue()
-		if want.replicas == "" {
-			if strings.Contains(config, "sharing") || len(r.ofType("kubernetes:karpenter.sh/v1alpha1:")) > 0 {
-				t.Errorf("whole GPUs are shared: %s", config)
-			}
-			continue
-		}
-		capacity := r.resources[overlay].inputs["spec"].ObjectValue()["capacity"].ObjectValue()["nvidia.com/gpu"].StringValue()
-		if capacity != want.capacity || !strings.Contains(config, want.replicas) {
-			t.Errorf("%s slices: overlay %s, plugin %q", slices, capacity, config)
 		}
 	}
 }
@@ -217,6 +220,19 @@ func TestProblems(t *testing.T) {
 			[]string{`gpuInstanceTypes is "g4dn.xlarge"`, "describe-instance-type-offerings"}},
 		"no GPU": {nil, map[string]string{"gpuInstanceTypes": `["m7i.large"]`},
 			[]string{"gpuInstanceTypes[0]", "with an NVIDIA GPU", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"}},
+		"no GPU in a pool": {nil, map[string]string{"gpuPools": `[{"name":"training","instanceTypes":["g4dn.xlarge","m7i.large"]}]`},
+			[]string{"1 problem", `gpuPools[0].instanceTypes[1] is "m7i.large"`, "pulumi config set --path 'gpuPools[0].instanceTypes[1]' g4dn.xlarge"}},
+		"a pool's type is not offered": {nil, map[string]string{"gpuPools": `[{"name":"training","instanceTypes":["p5.48xlarge"]}]`},
+			[]string{`gpuPools[0].instanceTypes is "p5.48xlarge"`, "Values='p5.*'"}},
+		"what pools take from the stack is refused once": {nil, map[string]string{"gpuInstanceTypes": `["m7i.large"]`, "gpuPools": `[{"name":"a"},{"name":"b"}]`},
+			[]string{"1 problem", "gpuInstanceTypes[0]"}},
+		"more slices than a pool's pods": {nil, map[string]string{"gpuPools": `[{"name":"a","slices":25,"sharing":"mps"}]`},
+			[]string{`gpuPools[0].slices is "25": at most 24: a g4dn.xlarge holds 29 pods, 5 of them DaemonSets`, "pulumi config set --path 'gpuPools[0].slices' 24"}},
+		"more clients than MPS takes": {nil, map[string]string{"gpuSharing": "mps", "gpuSlices": "17", "gpuInstanceTypes": `["p3.2xlarge"]`},
+			[]string{"gpuSlices", "at most 16: MPS takes no more clients on a V100", "pulumi config set gpuSlices 16"}},
+		"many GPUs": {nil, map[string]string{"gpuSharing": "mps", "gpuSlices": "48", "gpuInstanceTypes": `["g4dn.12xlarge","g4dn.metal","p4d.24xlarge","g6.12xlarge"]`}, nil},
+		"overlapping pools": {nil, map[string]string{"gpuPools": `[{"name":"a"},{"name":"a","slices":8},{"name":"gpu"},{"name":"x86"}]`},
+			[]string{"3 problems", "gpuPools[1].name", "gpuPools[2].name", "gpuPools[3].name"}},
 		"ARM GPU": {nil, map[string]string{"gpuInstanceTypes": `["g5g.xlarge"]`},
 			[]string{"gpuInstanceTypes[0]", "x86"}},
 		"more slices than pods": {nil, map[string]string{"gpuSlices": "26"},

@@ -38,8 +38,9 @@ type subnet struct {
 
 type instanceType struct {
 	arch                  string
+	gpu                   string // EC2's name of it
 	gpus                  int
-	interfaces, addresses int
+	interfaces, addresses int // of the first network card, which is all but p4d's only one
 }
 
 // plainWorld is an account in which both stacks can be built.
@@ -54,13 +55,18 @@ func plainWorld() *world {
 		versions: map[string]string{"1.28": "EXTENDED_SUPPORT", "1.34": "STANDARD_SUPPORT", "1.35": "STANDARD_SUPPORT"},
 		clusters: map[string]string{},
 		offered: map[string]instanceType{
-			"m7g.large":    {"arm64", 0, 3, 10},
-			"m7i.large":    {"x86_64", 0, 3, 10},
-			"g4dn.xlarge":  {"x86_64", 1, 3, 10},
-			"g4dn.2xlarge": {"x86_64", 1, 3, 10},
-			"g4dn.4xlarge": {"x86_64", 1, 3, 10},
-			"g4dn.metal":   {"x86_64", 8, 15, 50},
-			"g5g.xlarge":   {"arm64", 1, 4, 15},
+			"m7g.large":     {"arm64", "", 0, 3, 10},
+			"m7i.large":     {"x86_64", "", 0, 3, 10},
+			"g4dn.xlarge":   {"x86_64", "T4", 1, 3, 10},
+			"g4dn.2xlarge":  {"x86_64", "T4", 1, 3, 10},
+			"g4dn.4xlarge":  {"x86_64", "T4", 1, 3, 10},
+			"g4dn.12xlarge": {"x86_64", "T4", 4, 8, 30},
+			"g4dn.metal":    {"x86_64", "T4", 8, 15, 50},
+			"g5.xlarge":     {"x86_64", "A10G", 1, 4, 15},
+			"g6.12xlarge":   {"x86_64", "L4", 4, 8, 30},
+			"p3.2xlarge":    {"x86_64", "V100", 1, 4, 15},
+			"p4d.24xlarge":  {"x86_64", "A100", 8, 15, 50},
+			"g5g.xlarge":    {"arm64", "T4g", 1, 4, 15},
 		},
 		spotRole: true,
 	}
@@ -173,9 +179,13 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 		d := map[string]any{
 			"instanceType": name, "supportedArchitectures": []any{t.arch},
 			"maximumNetworkInterfaces": t.interfaces, "maximumIpv4AddressesPerInterface": t.addresses,
+			"networkCards": []any{map[string]any{"index": 0, "maximumInterfaces": t.interfaces}},
+		}
+		if name == "p4d.24xlarge" {
+			d["maximumNetworkInterfaces"] = 4 * t.interfaces
 		}
 		if t.gpus > 0 {
-			d["gpuses"] = []any{map[string]any{"count": t.gpus, "manufacturer": "NVIDIA", "memorySize": 16384}}
+			d["gpuses"] = []any{map[string]any{"name": t.gpu, "count": t.gpus, "manufacturer": "NVIDIA"}}
 		}
 		return d, nil
 	case "getRoles:getRoles":

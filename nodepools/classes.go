@@ -59,13 +59,15 @@ func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
 	if len(s.Tags) > 0 {
 		spec.Tags = pulumi.ToStringMap(s.Tags)
 	}
-	return &karpenteraws.EC2NodeClassArgs{Metadata: metadata(c.name), Spec: spec}
+	return &karpenteraws.EC2NodeClassArgs{Metadata: metadata(c.name, nil), Spec: spec}
 }
 
-// metadata names an object and has the up wait until Karpenter calls it ready.
-func metadata(name string) metav1.ObjectMetaArgs {
-	return metav1.ObjectMetaArgs{
-		Name:        pulumi.String(name),
-		Annotations: pulumi.StringMap{"pulumi.com/waitFor": pulumi.String("condition=Ready")},
+// metadata names an object, annotates it, and has the up wait until Karpenter calls
+// it ready.
+func metadata(name string, annotations map[string]string) metav1.ObjectMetaArgs {
+	all := pulumi.StringMap{"pulumi.com/waitFor": pulumi.String("condition=Ready")}
+	for key, value := range annotations {
+		all[key] = pulumi.String(value)
 	}
+	return metav1.ObjectMetaArgs{Name: pulumi.String(name), Annotations: all}
 }

@@ -1,5 +1,5 @@
-// Package nodepools tells Karpenter which nodes it may launch: the x86, arm64
-// and gpu NodePools, and the EC2NodeClasses that say what a node is made of.
+// Package nodepools tells Karpenter which nodes it may launch: the x86 and
+// arm64 NodePools and those of GPUs, and the EC2NodeClasses that say what a node is made of.
 //
 // Down is the reverse of up, and designed: a NodePool is deleted in the
 // foreground and is gone only when its nodes are, an EC2NodeClass only after its
@@ -78,7 +78,11 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		}
 		classes[c.name] = made
 	}
-	for _, p := range append(cpuPools(args.Settings.CPULimit), gpuPool(args.Slicing.Pool, args.Settings.GPULimit)) {
+	pools := cpuPools(args.Settings.CPULimit)
+	for _, p := range args.Slicing.Pools {
+		pools = append(pools, gpuPool(p))
+	}
+	for _, p := range pools {
 		// A CPU pool needs no slices. But the engine destroys in layers: a pool that
 		// waited for less would be in the layer of what the others waited for, and
 		// start to drain only when they are gone.

@@ -6,15 +6,12 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/gpu"
+	"eks-gpu-slicing/internal/settings"
 	karpenter "eks-gpu-slicing/manifests/karpenter/v1"
 )
 
-// The pools' names.
-const (
-	X86   = "x86"
-	ARM64 = "arm64"
-	GPU   = "gpu"
-)
+// sliceKey is the annotation that says what a pod of a GPU pool gets.
+const sliceKey = "eks-gpu-slicing/slice"
 
 // pool is a NodePool before it is one.
 type pool struct {
@@ -22,7 +19,8 @@ type pool struct {
 	class        class
 	weight       int // 0 leaves it out
 	labels       map[string]string
-	taintKey     string // with the effect NoSchedule; empty for none
+	annotations  map[string]string // of the NodePool, not of its nodes
+	taints       []gpu.Taint
 	requirements []requirement
 	limits       map[string]string
 	disruption   disruption
@@ -92,25 +90,26 @@ func cpuPool(name, arch string, generation requirement, weight, limit int) pool 
 func cpuPools(limit int) []pool {
 	const generation = "karpenter.k8s.aws/instance-generation"
 	return []pool{
-		cpuPool(X86, "amd64", requirement{key: generation, operator: "Gt", values: []string{"6"}}, 10, limit),
-		cpuPool(ARM64, "arm64", in(generation, "7"), 0, limit),
+		cpuPool(settings.PoolX86, "amd64", requirement{key: generation, operator: "Gt", values: []string{"6"}}, 10, limit),
+		cpuPool(settings.PoolARM64, "arm64", in(generation, "7"), 0, limit),
 	}
 }
 
-// gpuPool is the pool of sliced GPUs. Its limit is in slices, which is what
+// gpuPool is a pool of sliced GPUs. Its limit is in slices, which is what
 // Karpenter counts once an overlay says so; the setting is in physical GPUs.
-func gpuPool(p *gpu.Pool, limit int) pool {
+func gpuPool(p *gpu.Pool) pool {
 	return pool{
 		name: p.Name, class: gpuClass,
-		labels:   map[string]string{gpu.Label: "true"},
-		taintKey: gpu.Resource,
+		labels:      p.Labels(),
+		annotations: map[string]string{sliceKey: p.Sharing.Slice()},
+		taints:      p.Taints(),
 		requirements: []requirement{
 			in("kubernetes.io/arch", "amd64"),
 			in("kubernetes.io/os", "linux"),
 			in("node.kubernetes.io/instance-type", p.TypeNames()...),
 			bothCapacityTypes,
 		},
-		limits:     map[string]string{gpu.Resource: p.Sharing.Quantity(limit)},
+		limits:     map[string]string{gpu.Resource: p.Sharing.Quantity(p.Limit)},
 		disruption: gpuDisruption,
 	}
 }
@@ -139,10 +138,16 @@ func (p pool) args() *karpenter.NodePoolArgs {
 		ExpireAfter:            pulumi.String(p.disruption.expireAfter),
 		TerminationGracePeriod: pulumi.String(terminationGrace.String()),
 	}
-	if p.taintKey != "" {
-		template.Taints = karpenter.NodePoolSpecTemplateSpecTaintsArray{karpenter.NodePoolSpecTemplateSpecTaintsArgs{
-			Key: pulumi.String(p.taintKey), Effect: pulumi.String("NoSchedule"),
-		}}
+	var taints karpenter.NodePoolSpecTemplateSpecTaintsArray
+	for _, t := range p.taints {
+		one := karpenter.NodePoolSpecTemplateSpecTaintsArgs{Key: pulumi.String(t.Key), Effect: pulumi.String("NoSchedule")}
+		if t.Value != "" {
+			one.Value = pulumi.String(t.Value)
+		}
+		taints = append(taints, one)
+	}
+	if taints != nil {
+		template.Taints = taints
 	}
 	spec := karpenter.NodePoolSpecArgs{
 		Template: karpenter.NodePoolSpecTemplateArgs{
@@ -159,5 +164,5 @@ func (p pool) args() *karpenter.NodePoolArgs {
 	if p.weight > 0 {
 		spec.Weight = pulumi.Int(p.weight)
 	}
-	return &karpenter.NodePoolArgs{Metadata: metadata(p.name), Spec: spec}
+	return &karpenter.NodePoolArgs{Metadata: metadata(p.name, p.annotations), Spec: spec}
 }

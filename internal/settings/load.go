@@ -45,10 +45,15 @@ func (l *loader) namespace(name string) map[string]string {
 
 // integer reads a whole number of at least 1.
 func (l *loader) integer(key string, high int) int {
-	text := l.text(key)
+	return l.wholeNumber(key, l.text(key), l.standard(key), high)
+}
+
+// wholeNumber is integer for the text of the value at a key or a path; standard is
+// a value that is surely allowed.
+func (l *loader) wholeNumber(at, text, standard string, high int) int {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > high {
-		l.reject(key, text, fmt.Sprintf("a whole number from 1 to %d", high), Set(key, l.standard(key)))
+		l.reject(at, text, fmt.Sprintf("a whole number from 1 to %d", high), Set(at, standard))
 		return 0
 	}
 	return n
@@ -63,9 +68,13 @@ func (l *loader) boolean(key string) bool {
 }
 
 func (l *loader) oneOf(key string, allowed ...string) string {
-	text := l.text(key)
+	return l.choice(key, l.text(key), l.standard(key), allowed...)
+}
+
+// choice is oneOf for the text of the value at a key or a path.
+func (l *loader) choice(at, text, standard string, allowed ...string) string {
 	if !slices.Contains(allowed, text) {
-		l.reject(key, text, "one of "+strings.Join(allowed, ", "), Set(key, l.standard(key)))
+		l.reject(at, text, "one of "+strings.Join(allowed, ", "), Set(at, standard))
 		return ""
 	}
 	return text
@@ -81,12 +90,12 @@ func (l *loader) matching(key string, pattern *regexp.Regexp, want string) strin
 	return text
 }
 
-// list reads a list of strings; the engine hands lists over as JSON.
-func (l *loader) list(key string) ([]string, bool) {
-	text := l.text(key)
+// list reads a list of strings from the text of the value at a key or a path; the
+// engine hands lists over as JSON.
+func (l *loader) list(key, text string) ([]string, bool) {
 	var items []string
 	if err := json.Unmarshal([]byte(text), &items); err != nil {
-		l.reject(key, text, "a list of strings", SetFirst(key, "VALUE"))
+		l.reject(key, text, "a list of strings", Set(key+"[0]", "VALUE"))
 		return nil, false
 	}
 	return items, true
@@ -133,13 +142,13 @@ func (l *loader) instanceType(key string) string {
 	return l.matching(key, instancePattern, "an EC2 instance type, such as "+l.standard(key))
 }
 
-func (l *loader) instanceTypes(key string) []string {
-	items, ok := l.list(key)
+func (l *loader) instanceTypes(key, text string) []string {
+	items, ok := l.list(key, text)
 	if !ok {
 		return nil
 	}
 	if len(items) == 0 {
-		l.reject(key, "[]", "at least one EC2 instance type", SetFirst(key, "g4dn.xlarge"))
+		l.reject(key, "[]", "at least one EC2 instance type", Set(key+"[0]", "g4dn.xlarge"))
 		return nil
 	}
 	var good []string
@@ -147,9 +156,9 @@ func (l *loader) instanceTypes(key string) []string {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		switch {
 		case !instancePattern.MatchString(item):
-			l.reject(at, item, "an EC2 instance type, such as g4dn.xlarge", setAt(at, "g4dn.xlarge"))
+			l.reject(at, item, "an EC2 instance type, such as g4dn.xlarge", Set(at, "g4dn.xlarge"))
 		case slices.Contains(good, item):
-			l.reject(at, item, "each type once", removeAt(at))
+			l.reject(at, item, "each type once", remove(at))
 		default:
 			good = append(good, item)
 		}
@@ -157,21 +166,15 @@ func (l *loader) instanceTypes(key string) []string {
 	return good
 }
 
-// setAt and removeAt are the commands for one element of a list key.
-func setAt(at, value string) string {
-	return fmt.Sprintf("pulumi config set --path '%s' %s", at, value)
-}
-func removeAt(at string) string { return fmt.Sprintf("pulumi config rm --path '%s'", at) }
-
 func (l *loader) cidrs() []string {
 	const key, example = "publicAccessCidrs", "203.0.113.7/32"
-	items, ok := l.list(key)
+	items, ok := l.list(key, l.text(key))
 	if !ok {
 		return nil
 	}
 	if len(items) == 0 {
 		l.reject(key, "", "at least one CIDR that may reach the API endpoint, this machine's own address included",
-			SetFirst(key, example))
+			Set(key+"[0]", example))
 	}
 	var good []string
 	for i, item := range items {
@@ -179,10 +182,10 @@ func (l *loader) cidrs() []string {
 		prefix, err := netip.ParsePrefix(item)
 		switch {
 		case err != nil || !prefix.Addr().Is4():
-			l.reject(at, item, "an IPv4 CIDR, such as "+example, setAt(at, example))
+			l.reject(at, item, "an IPv4 CIDR, such as "+example, Set(at, example))
 		case prefix.Masked() != prefix:
 			l.reject(at, item, fmt.Sprintf("a network address; this one's is %s, or %s/32 for the one host", prefix.Masked(), prefix.Addr()),
-				setAt(at, prefix.Masked().String()))
+				Set(at, prefix.Masked().String()))
 		default:
 			good = append(good, item)
 		}

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,16 +23,21 @@ type Problem struct {
 // Problems are reported together, so that one run shows them all.
 type Problems []Problem
 
-// Add appends a problem; want and mend are used as they are.
+// Add appends a problem; want and mend are used as they are. One that is there
+// already is not added again: several pools may take a value from one setting.
 func (p *Problems) Add(key, value, want, mend string) {
-	*p = append(*p, Problem{Key: key, Value: value, Want: want, Mend: mend})
+	if one := (Problem{Key: key, Value: value, Want: want, Mend: mend}); !slices.Contains(*p, one) {
+		*p = append(*p, one)
+	}
 }
 
 // Collect adds the problems that err is made of and returns nil; any other error
 // it returns as it is.
 func (p *Problems) Collect(err error) error {
 	if more, ok := errors.AsType[Problems](err); ok {
-		*p = append(*p, more...)
+		for _, one := range more {
+			p.Add(one.Key, one.Value, one.Want, one.Mend)
+		}
 		return nil
 	}
 	return err

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Sharing strategies of gpuSharing.
@@ -27,14 +28,23 @@ const (
 	// SharingTimeSlicing lets pods take turns on a GPU. Neither memory nor
 	// faults are isolated.
 	SharingTimeSlicing = "time-slicing"
+	// SharingMPS lets pods run on a GPU at once, through NVIDIA's Multi-Process
+	// Service. Memory and compute are limited to equal parts; faults are not
+	// isolated.
+	SharingMPS = "mps"
 	// SharingNone gives each pod whole GPUs.
 	SharingNone = "none"
 )
+
+var sharings = []string{SharingTimeSlicing, SharingMPS, SharingNone}
 
 // MaxSlices is the most pods that may share one GPU: the number of clients
 // NVIDIA's MPS takes at most (docs.nvidia.com/deploy/mps, "Volta MPS"), kept for
 // time-slicing too so that a stack can move between the two.
 const MaxSlices = 48
+
+// maxGPUs is the highest limit of a pool: far above what an account is given.
+const maxGPUs = 10000
 
 // MinClusterName is the shortest name EKS takes; the longest is
 // MaxClusterName (CreateCluster in the EKS API reference).
@@ -58,14 +68,9 @@ type Settings struct {
 	// PublicAccessCIDRs may reach the public API endpoint.
 	PublicAccessCIDRs []string
 
-	// GPUSlices is how many pods share one GPU: 1 where GPUSharing is none.
-	GPUSlices int
-	// GPUSharing is a Sharing constant.
-	GPUSharing string
-	// GPUInstanceTypes are the GPU pool's.
-	GPUInstanceTypes []string
-	// GPULimit caps the GPU pool, in physical GPUs.
-	GPULimit int
+	// GPUPools are the pool of the simple settings, named PoolGPU, and then those
+	// of gpuPools. A pool whose name has a problem has none.
+	GPUPools []GPUPool
 	// CPULimit caps each CPU pool, in vCPUs.
 	CPULimit int
 
@@ -113,11 +118,8 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		AMIVersion:        l.amiVersion(),
 		PublicAccessCIDRs: l.cidrs(),
 
-		GPUSharing:       l.oneOf("gpuSharing", SharingTimeSlicing, SharingNone),
-		GPUSlices:        l.integer("gpuSlices", MaxSlices),
-		GPUInstanceTypes: l.instanceTypes("gpuInstanceTypes"),
-		GPULimit:         l.integer("gpuLimit", 10000),
-		CPULimit:         l.integer("cpuLimit", 100000),
+		GPUPools: l.gpuPools(),
+		CPULimit: l.integer("cpuLimit", 100000),
 
 		ControllerInstanceType: l.instanceType("controllerInstanceType"),
 
@@ -129,22 +131,28 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 	}
 	s.Version, s.AMIFamily = l.versions()
 	s.ControllerMin, s.ControllerMax, s.ControllerDesired = l.controllers()
-	if s.GPUSharing == SharingNone {
-		s.GPUSlices = 1
-	}
 	l.unknownKeys()
 	return s, l.problems
 }
 
-// Set returns the command that sets one of the project's keys.
-func Set(key, value string) string {
-	return fmt.Sprintf("pulumi config set %s %s", key, value)
+// Set returns the command that sets one of the project's keys, or a path within
+// one, such as gpuInstanceTypes[0].
+func Set(at, value string) string {
+	if isPath(at) {
+		return fmt.Sprintf("pulumi config set --path '%s' %s", at, value)
+	}
+	return fmt.Sprintf("pulumi config set %s %s", at, value)
 }
 
-// SetFirst returns the command that sets the first element of a list key.
-func SetFirst(key, value string) string {
-	return fmt.Sprintf("pulumi config set --path '%s[0]' %s", key, value)
+// remove returns the command that removes what Set sets.
+func remove(at string) string {
+	if isPath(at) {
+		return fmt.Sprintf("pulumi config rm --path '%s'", at)
+	}
+	return "pulumi config rm " + at
 }
+
+func isPath(at string) bool { return strings.ContainsAny(at, "[.") }
 
 // sortedKeys lists a map's keys, sorted: map order must never reach a message.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -44,14 +44,67 @@ func TestDefaults(t *testing.T) {
 	want := &Settings{
 		Region: "us-west-1", ClusterName: "gpu-slicing", Version: Version{1, 28}, AMIFamily: AMIFamilyAL2, AMIVersion: "latest",
 		PublicAccessCIDRs: []string{"203.0.113.0/24"},
-		GPUSlices:         4, GPUSharing: SharingTimeSlicing, GPUInstanceTypes: []string{"g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge"},
-		GPULimit: 16, CPULimit: 100,
+		GPUPools:          []GPUPool{standardPool()}, CPULimit: 100,
 		ControllerInstanceType: "m7g.large", ControllerMin: 1, ControllerMax: 3, ControllerDesired: 2,
 		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4",
 		Tags: map[string]string{}, AWS: map[string]string{"region": "us-west-1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+// standardPool is the pool of the defaults.
+func standardPool() GPUPool {
+	return GPUPool{
+		Name: "gpu", InstanceTypes: []string{"g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge"}, Slices: 4, Sharing: SharingTimeSlicing, Limit: 16,
+		From: GPUPoolKeys{InstanceTypes: "gpuInstanceTypes", Slices: "gpuSlices", Sharing: "gpuSharing", Limit: "gpuLimit"},
+	}
+}
+
+// TestGPUPools: what pools come of the settings. An entry takes what it leaves out
+// from the simple settings.
+func TestGPUPools(t *testing.T) {
+	t.Parallel()
+	pool := func(change func(*GPUPool)) GPUPool {
+		p := standardPool()
+		change(&p)
+		return p
+	}
+	for name, c := range map[string]struct {
+		config map[string]string
+		want   []GPUPool
+	}{
+		"mps": {map[string]string{"gpuSharing": "mps", "gpuSlices": "8"},
+			[]GPUPool{pool(func(p *GPUPool) { p.Sharing, p.Slices = SharingMPS, 8 })}},
+		"none gives whole GPUs": {map[string]string{"gpuSharing": "none", "gpuSlices": "8"},
+			[]GPUPool{pool(func(p *GPUPool) { p.Sharing, p.Slices = SharingNone, 1 })}},
+		"one slice is not shared": {map[string]string{"gpuSharing": "mps", "gpuSlices": "1"},
+			[]GPUPool{pool(func(p *GPUPool) { p.Sharing, p.Slices = SharingNone, 1 })}},
+		"a name alone": {map[string]string{"gpuSlices": "8", "gpuPools": `[{"name":"more"}]`},
+			[]GPUPool{
+				pool(func(p *GPUPool) { p.Slices = 8 }),
+				pool(func(p *GPUPool) { p.Name, p.Slices = "more", 8 }),
+			}},
+		"all of an entry": {map[string]string{"gpuPools": `[{"name":"training","sharing":"none"},
+			{"name":"a-2","instanceTypes":["g5.xlarge"],"slices":8,"sharing":"mps","limit":3}]`},
+			[]GPUPool{
+				standardPool(),
+				pool(func(p *GPUPool) {
+					p.Name, p.Slices, p.Sharing, p.From.Sharing = "training", 1, SharingNone, "gpuPools[0].sharing"
+				}),
+				{Name: "a-2", InstanceTypes: []string{"g5.xlarge"}, Slices: 8, Sharing: SharingMPS, Limit: 3, From: GPUPoolKeys{
+					InstanceTypes: "gpuPools[1].instanceTypes", Slices: "gpuPools[1].slices", Sharing: "gpuPools[1].sharing", Limit: "gpuPools[1].limit",
+				}},
+			}},
+	} {
+		got, problems := Load(schema(t), valid(c.config))
+		if err := problems.Err(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(c.want, got.GPUPools); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -62,10 +115,6 @@ func TestDerived(t *testing.T) {
 		if err := problems.Err(); err != nil || s.AMIFamily != family {
 			t.Errorf("Kubernetes %s: family %s, want %s (%v)", version, s.AMIFamily, family, err)
 		}
-	}
-	s, problems := Load(schema(t), valid(map[string]string{"gpuSharing": "none", "gpuSlices": "8"}))
-	if err := problems.Err(); err != nil || s.GPUSlices != 1 {
-		t.Errorf("sharing none: %d slices, want 1 (%v)", s.GPUSlices, err)
 	}
 }
 
@@ -82,13 +131,33 @@ func TestRefused(t *testing.T) {
 		{"gpuSlices", "-1", "from 1 to 48", "pulumi config set gpuSlices 4"},
 		{"gpuSlices", "3.5", "whole number", "pulumi config set gpuSlices 4"},
 		{"gpuSlices", "four", "whole number", "pulumi config set gpuSlices 4"},
-		{"gpuSharing", "mig", "time-slicing, none", "pulumi config set gpuSharing time-slicing"},
+		{"gpuSharing", "mig", "one of time-slicing, mps, none", "pulumi config set gpuSharing time-slicing"},
 		{"gpuLimit", "0", "from 1 to 10000", "pulumi config set gpuLimit 16"},
 		{"cpuLimit", "-4", "from 1 to 100000", "pulumi config set cpuLimit 100"},
 		{"gpuInstanceTypes", "[]", "at least one", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"},
 		{"gpuInstanceTypes", "g4dn.xlarge", "a list of strings", "pulumi config set --path 'gpuInstanceTypes[0]' VALUE"},
 		{"gpuInstanceTypes", `["T4"]`, "an EC2 instance type", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"},
 		{"gpuInstanceTypes", `["g4dn.xlarge","g4dn.xlarge"]`, "each type once", "pulumi config rm --path 'gpuInstanceTypes[1]'"},
+		{"gpuPools", "training", "a list of pools", "pulumi config rm gpuPools && pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `["training"]`, "a list of pools", "pulumi config rm gpuPools && pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"Training"}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"` + strings.Repeat("a", 33) + `"}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":7}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"gpu"}]`, "every stack has pools x86, arm64 and gpu", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"arm64"}]`, "every stack has pools x86, arm64 and gpu", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"a"},{"name":"a"}]`, "gpuPools[0] has this one", "pulumi config set --path 'gpuPools[1].name' a-2"},
+		{"gpuPools", `[{"name":"a","slices":49}]`, "from 1 to 48", "pulumi config set --path 'gpuPools[0].slices' 4"},
+		{"gpuPools", `[{"name":"a","slices":"8"}]`, "a whole number", "pulumi config set --path 'gpuPools[0].slices' 4"},
+		{"gpuPools", `[{"name":"a","slices":2.5}]`, "a whole number", "pulumi config set --path 'gpuPools[0].slices' 4"},
+		{"gpuPools", `[{"name":"a","limit":0}]`, "from 1 to 10000", "pulumi config set --path 'gpuPools[0].limit' 16"},
+		{"gpuPools", `[{"name":"a","sharing":"mig"}]`, "one of time-slicing, mps, none", "pulumi config set --path 'gpuPools[0].sharing' time-slicing"},
+		{"gpuPools", `[{"name":"a","sharing":"none","slices":8}]`, "gpuPools[0].sharing is none, which gives whole GPUs", "pulumi config rm --path 'gpuPools[0].slices'"},
+		{"gpuPools", `[{"name":"a","instanceTypes":"g5.xlarge"}]`, "a list of strings", "pulumi config set --path 'gpuPools[0].instanceTypes[0]' VALUE"},
+		{"gpuPools", `[{"name":"a","instanceTypes":[]}]`, "at least one", "pulumi config set --path 'gpuPools[0].instanceTypes[0]' g4dn.xlarge"},
+		{"gpuPools", `[{"name":"a","instanceTypes":["T4"]}]`, "an EC2 instance type", "pulumi config set --path 'gpuPools[0].instanceTypes[0]' g4dn.xlarge"},
+		{"gpuPools", `[{"name":"a","slice":8}]`, "Did you mean slices?", "pulumi config rm --path 'gpuPools[0].slice' && pulumi config set --path 'gpuPools[0].slices' 8"},
+		{"gpuPools", `[{"name":"a","colour":"green"}]`, "A pool has name, instanceTypes, slices, sharing, limit", "pulumi config rm --path 'gpuPools[0].colour'"},
 		{"controllerInstanceType", "large", "an EC2 instance type", "pulumi config set controllerInstanceType m7g.large"},
 		{"clusterName", "-gpu", "the first a letter or digit", "pulumi config set clusterName gpu-slicing"},
 		{"clusterName", "gpu.slicing", "letters, digits", "pulumi config set clusterName gpu-slicing"},
@@ -143,10 +212,13 @@ func TestRefusedTogether(t *testing.T) {
 		config map[string]string
 		want   []string
 	}{
-		"AL2 on 1.33":     {map[string]string{"kubernetesVersion": "1.33", "amiFamily": "al2"}, []string{"amiFamily"}},
-		"desired below":   {map[string]string{"controllerMin": "2", "controllerDesired": "1"}, []string{"controllerDesired"}},
-		"desired above":   {map[string]string{"controllerDesired": "4"}, []string{"controllerDesired"}},
-		"min above max":   {map[string]string{"controllerMin": "3", "controllerMax": "2", "controllerDesired": "3"}, []string{"controllerMin", "controllerDesired"}},
+		"AL2 on 1.33":   {map[string]string{"kubernetesVersion": "1.33", "amiFamily": "al2"}, []string{"amiFamily"}},
+		"desired below": {map[string]string{"controllerMin": "2", "controllerDesired": "1"}, []string{"controllerDesired"}},
+		"desired above": {map[string]string{"controllerDesired": "4"}, []string{"controllerDesired"}},
+		"min above max": {map[string]string{"controllerMin": "3", "controllerMax": "2", "controllerDesired": "3"}, []string{"controllerMin", "controllerDesired"}},
+		"a pool's slices where the stack shares none": {map[string]string{"gpuSharing": "none", "gpuPools": `[{"name":"a","slices":8}]`}, []string{"gpuPools[0].slices"}},
+		"a pool with five problems": {map[string]string{"gpuPools": `[{"name":"GPU","slices":0,"sharing":"all","limit":-1,"size":1}]`},
+			[]string{"gpuPools[0].name", "gpuPools[0].slices", "gpuPools[0].sharing", "gpuPools[0].limit", "gpuPools[0].size"}},
 		"several at once": {map[string]string{"gpuSlices": "0", "aws:region": "", "amiVersion": "x", "typo": "1"}, []string{"aws:region", "amiVersion", "gpuSlices", "typo"}},
 	} {
 		_, problems := Load(schema(t), valid(c.config))

@@ -2,17 +2,21 @@ package rendered
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
 	nvidia "github.com/NVIDIA/k8s-device-plugin/api/config/v1"
 	karpenteraws "github.com/aws/karpenter-provider-aws/pkg/apis/v1"
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/daemon"
 	karpenterv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/apis/v1alpha1"
 	"sigs.k8s.io/yaml"
@@ -23,19 +27,29 @@ const (
 	resource = "nvidia.com/gpu"
 )
 
-// eachStack runs a test for each rendered stack.
-func eachStack(t *testing.T, test func(t *testing.T, dir string)) {
+// wholeStacks are rendered whole; of the stack pools, which has several pools of
+// GPUs, there is what the dev stack has not.
+var wholeStacks = []string{"dev", "prod"}
+
+// eachStack runs a test for each of the rendered stacks.
+func eachStack(t *testing.T, stacks []string, test func(t *testing.T, dir string)) {
 	t.Helper()
-	stacks, err := filepath.Glob(filepath.Join(root, "testdata", "rendered", "*"))
-	if err != nil || len(stacks) < 2 {
-		t.Fatalf("rendered stacks: %v (%v)", stacks, err)
-	}
-	for _, dir := range stacks {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+	for _, stack := range stacks {
+		t.Run(stack, func(t *testing.T) {
 			t.Parallel()
-			test(t, dir)
+			test(t, filepath.Join(root, "testdata", "rendered", stack))
 		})
 	}
+}
+
+// files are those of a rendered stack that a pattern fits, want of them.
+func files(t *testing.T, want int, dir, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil || len(found) != want {
+		t.Fatalf("%d files %s, want %d: %v (%v)", len(found), pattern, want, found, err)
+	}
+	return found
 }
 
 // strictly decodes a file; a field the type does not have is an error.
@@ -54,13 +68,18 @@ func strictly[T any](t *testing.T, path string) *T {
 
 func TestObjectsDecodeStrictly(t *testing.T) {
 	t.Parallel()
-	eachStack(t, func(t *testing.T, dir string) {
-		files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	kinds := map[string]map[string]int{
+		"dev":   {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
+		"prod":  {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
+		"pools": {"nodepool": 3, "nodeoverlay": 5, "configmap": 2, "daemonset": 3},
+	}
+	eachStack(t, slices.Collect(maps.Keys(kinds)), func(t *testing.T, dir string) {
+		seen := map[string]int{}
+		all, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := map[string]int{}
-		for _, file := range files {
+		for _, file := range all {
 			kind, _, _ := strings.Cut(filepath.Base(file), "-")
 			seen[kind]++
 			switch kind {
@@ -85,40 +104,94 @@ func TestObjectsDecodeStrictly(t *testing.T) {
 				t.Errorf("%s: no type for this kind", file)
 			}
 		}
-		for kind, n := range map[string]int{"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1} {
-			if seen[kind] != n {
-				t.Errorf("%d of kind %s, want %d", seen[kind], kind, n)
-			}
+		if diff := cmp.Diff(kinds[filepath.Base(dir)], seen); diff != "" {
+			t.Errorf("files by kind (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// TestSharingAgrees: what Karpenter is promised of a node, what the plugin
-// advertises and what the pool may have at most are the same slices.
+// TestSharingAgrees: what Karpenter is promised of a pool's nodes, what the plugin
+// advertises on them by NVIDIA's reading of its config, and what the pool may have
+// at most are the same slices.
 func TestSharingAgrees(t *testing.T) {
 	t.Parallel()
-	eachStack(t, func(t *testing.T, dir string) {
-		config := strictly[corev1.ConfigMap](t, filepath.Join(dir, "configmap-nvidia-device-plugin.yaml")).Data["config.yaml"]
-		parsed := new(nvidia.Config)
-		if err := yaml.UnmarshalStrict([]byte(config), parsed); err != nil {
-			t.Fatalf("NVIDIA's parser: %v", err)
+	for _, c := range []struct {
+		stack, pool, suffix string
+		strategy            nvidia.SharingStrategy
+		replicas            int
+		gpus                []int // numbers of GPUs that its types have
+	}{
+		{"dev", "gpu", "", nvidia.SharingStrategyTimeSlicing, 4, []int{1}},
+		{"prod", "gpu", "", nvidia.SharingStrategyTimeSlicing, 4, []int{1}},
+		{"pools", "notebooks", "-notebooks", nvidia.SharingStrategyMPS, 8, []int{1, 4}},
+		{"pools", "training", "-training", nvidia.SharingStrategyNone, 1, nil},
+	} {
+		t.Run(c.stack+" "+c.pool, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(root, "testdata", "rendered", c.stack)
+			config := strictly[corev1.ConfigMap](t, filepath.Join(dir, "configmap-nvidia-device-plugin"+c.suffix+".yaml")).Data["config.yaml"]
+			parsed := new(nvidia.Config)
+			if err := yaml.UnmarshalStrict([]byte(config), parsed); err != nil {
+				t.Fatalf("NVIDIA's parser: %v", err)
+			}
+			if got := parsed.Sharing.SharingStrategy(); parsed.Version != nvidia.Version || got != c.strategy {
+				t.Errorf("NVIDIA's parser reads version %s, strategy %s; want %s", parsed.Version, got, c.strategy)
+			}
+			if c.strategy != nvidia.SharingStrategyNone {
+				shared := parsed.Sharing.ReplicatedResources()
+				if len(shared.Resources) != 1 || string(shared.Resources[0].Name) != resource || shared.Resources[0].Replicas != c.replicas {
+					t.Fatalf("NVIDIA's parser reads %+v", shared)
+				}
+				if !shared.FailRequestsGreaterThanOne || shared.RenameByDefault {
+					t.Errorf("requests above one: refused %v; renamed: %v", shared.FailRequestsGreaterThanOne, shared.RenameByDefault)
+				}
+			}
+			for i, file := range files(t, len(c.gpus), dir, "nodeoverlay-"+c.pool+"-*.yaml") {
+				overlay := strictly[v1alpha1.NodeOverlay](t, file)
+				if got := overlay.Spec.Capacity[resource]; got.Value() != int64(c.gpus[i]*c.replicas) {
+					t.Errorf("%s promises %s, the plugin advertises %d on each of %d GPUs", file, got.String(), c.replicas, c.gpus[i])
+				}
+			}
+			pool := strictly[karpenterv1.NodePool](t, filepath.Join(dir, "nodepool-"+c.pool+".yaml"))
+			limit := pool.Spec.Limits[resource]
+			if n := limit.Value(); n == 0 || n%int64(c.replicas) != 0 {
+				t.Errorf("the pool's limit of %d slices is no whole number of GPUs", n)
+			}
+		})
+	}
+}
+
+// TestDaemonsRunOnTheirPools: each DaemonSet's pods run on every node that Karpenter
+// makes of its pool, and on no other's, by the scheduler's own rules.
+func TestDaemonsRunOnTheirPools(t *testing.T) {
+	t.Parallel()
+	pools := map[string]map[string]string{ // of each DaemonSet, by stack
+		"dev":  {"nvidia-device-plugin": "gpu"},
+		"prod": {"nvidia-device-plugin": "gpu"},
+		"pools": {
+			"nvidia-device-plugin-notebooks": "notebooks", "nvidia-mps-control-daemon-notebooks": "notebooks",
+			"nvidia-device-plugin-training": "training",
+		},
+	}
+	eachStack(t, slices.Collect(maps.Keys(pools)), func(t *testing.T, dir string) {
+		want := pools[filepath.Base(dir)]
+		got := map[string]string{}
+		for _, file := range files(t, len(want), dir, "daemonset-*.yaml") {
+			d := strictly[appsv1.DaemonSet](t, file)
+			for _, pool := range files(t, 3, dir, "nodepool-*.yaml") {
+				p := strictly[karpenterv1.NodePool](t, pool)
+				node := &corev1.Node{}
+				node.Labels = map[string]string{karpenterv1.NodePoolLabelKey: p.Name}
+				maps.Copy(node.Labels, p.Spec.Template.Labels)
+				node.Spec.Taints = p.Spec.Template.Spec.Taints
+				// What the DaemonSet controller asks before it makes a pod.
+				if shouldRun, _ := daemon.NodeShouldRunDaemonPod(klog.FromContext(t.Context()), node, d); shouldRun {
+					got[d.Name] += p.Name
+				}
+			}
 		}
-		shared := parsed.Sharing.ReplicatedResources()
-		if parsed.Version != nvidia.Version || len(shared.Resources) != 1 || string(shared.Resources[0].Name) != resource {
-			t.Fatalf("NVIDIA's parser reads %+v", parsed)
-		}
-		if !shared.FailRequestsGreaterThanOne || shared.RenameByDefault {
-			t.Errorf("requests above one: refused %v; renamed: %v", shared.FailRequestsGreaterThanOne, shared.RenameByDefault)
-		}
-		replicas := strconv.Itoa(shared.Resources[0].Replicas)
-		overlay := strictly[v1alpha1.NodeOverlay](t, filepath.Join(dir, "nodeoverlay-gpu-1-per-node.yaml"))
-		if got := overlay.Spec.Capacity[resource]; got.String() != replicas {
-			t.Errorf("the overlay promises %s, the plugin advertises %s", got.String(), replicas)
-		}
-		pool := strictly[karpenterv1.NodePool](t, filepath.Join(dir, "nodepool-gpu.yaml"))
-		limit := pool.Spec.Limits[resource]
-		if n := limit.Value(); n == 0 || n%int64(shared.Resources[0].Replicas) != 0 {
-			t.Errorf("the pool's limit of %d slices is no whole number of GPUs", n)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("pools of the DaemonSets (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -127,7 +200,7 @@ func TestSharingAgrees(t *testing.T) {
 func TestValuesAreTheCharts(t *testing.T) {
 	t.Parallel()
 	chart := strictly[map[string]any](t, filepath.Join(module(t, "github.com/aws/karpenter-provider-aws", "Dir"), "charts", "karpenter", "values.yaml"))
-	eachStack(t, func(t *testing.T, dir string) {
+	eachStack(t, wholeStacks, func(t *testing.T, dir string) {
 		within(t, "", *strictly[map[string]any](t, filepath.Join(dir, "values-karpenter.yaml")), *chart)
 	})
 }
@@ -193,12 +266,8 @@ func TestPoliciesAreIAMs(t *testing.T) {
 		Action, Resource []string
 		Condition        map[string]map[string][]string
 	}
-	eachStack(t, func(t *testing.T, dir string) {
-		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil || len(files) < 9 {
-			t.Fatalf("%d policies (%v)", len(files), err)
-		}
-		for _, file := range files {
+	eachStack(t, wholeStacks, func(t *testing.T, dir string) {
+		for _, file := range files(t, 9, dir, "*.json") {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
