@@ -32,8 +32,9 @@ type computeState struct {
 
 // Delays are how long EC2 takes from one state of an instance to the next. Zero is at once.
 type Delays struct {
-	// Pending is from launch to running, ShuttingDown from termination to terminated.
-	Pending, ShuttingDown time.Duration
+	// Pending is from launch to running, ShuttingDown from termination to terminated, Stopping from
+	// a stop to stopped.
+	Pending, ShuttingDown, Stopping time.Duration
 	// SpotNotice is from an interruption warning to the termination; EC2 gives two minutes.
 	SpotNotice time.Duration
 }
@@ -87,7 +88,7 @@ type Instance struct {
 	// Architecture is x86_64 or arm64.
 	Architecture string
 	State        string
-	// StateReason says why it is shutting down or terminated, as EC2 codes it: "" while it runs.
+	// StateReason says why it stopped or ended, as EC2 codes it: "" while it runs.
 	StateReason string
 	// Spot tells spot instances from on-demand ones; SpotRequestID is for the former.
 	Spot          bool
@@ -107,6 +108,10 @@ type Instance struct {
 	NetworkInterfaceID, VolumeID string
 	ReservationID                string
 	LaunchTime                   time.Time
+	// Retirement is when EC2 will stop or terminate it because its host fails, by the event of
+	// RetirementID; zero where it will not.
+	Retirement   time.Time
+	RetirementID string
 	// Nodegroup and Cluster are set on the members of a managed node group.
 	Nodegroup, Cluster string
 	Tags               Tags

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"eks-gpu-slicing/rehearsal/account"
 )
 
@@ -35,7 +37,8 @@ func (c *call) describeImages() (any, error) {
 	return out, nil
 }
 
-// describeInstanceStatus answers that all running instances are well: nothing here impairs one.
+// describeInstanceStatus answers that all running instances are well, for nothing here impairs one,
+// and which of them are to be retired.
 func (c *call) describeInstanceStatus() (any, error) {
 	var in struct {
 		IDs        []string    `form:"InstanceId"`
@@ -48,12 +51,13 @@ func (c *call) describeInstanceStatus() (any, error) {
 		return nil, err
 	}
 	var rest []account.Filter
-	well := true
+	well, retired := true, false
 	for _, f := range in.Filters {
 		switch f.Name {
-		case "instance-status.status", "instance-status.reachability", "system-status.status", "system-status.reachability", "attached-ebs-status.status", "event.code":
-			// What the instances are: ok and passed, with no event ahead.
-			well = well && f.Name != "event.code" && (contains(f.Values, "ok") || contains(f.Values, "passed"))
+		case "instance-status.status", "instance-status.reachability", "system-status.status", "system-status.reachability", "attached-ebs-status.status":
+			well = well && (contains(f.Values, "ok") || contains(f.Values, "passed"))
+		case "event.code":
+			retired, well = true, well && contains(f.Values, retirement)
 		default:
 			rest = append(rest, account.Filter{Name: f.Name, Values: f.Values})
 		}
@@ -65,9 +69,7 @@ func (c *call) describeInstanceStatus() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !well {
-		all = nil
-	}
+	all = slices.DeleteFunc(all, func(i account.Instance) bool { return !well || retired && i.Retirement.IsZero() })
 	items, next, err := page(all, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
@@ -75,7 +77,14 @@ func (c *call) describeInstanceStatus() (any, error) {
 	type check struct {
 		Status string `xml:"status"`
 	}
+	type event struct {
+		Code        string `xml:"code"`
+		Description string `xml:"description"`
+		ID          string `xml:"instanceEventId"`
+		NotBefore   string `xml:"notBefore"`
+	}
 	type status struct {
+		Events   []event  `xml:"eventsSet>item"`
 		ID       string   `xml:"instanceId"`
 		Zone     string   `xml:"availabilityZone"`
 		State    stateXML `xml:"instanceState"`
@@ -88,10 +97,17 @@ func (c *call) describeInstanceStatus() (any, error) {
 		Next     string   `xml:"nextToken,omitempty"`
 	}{Next: next}
 	for _, i := range items {
-		out.Statuses = append(out.Statuses, status{i.ID, i.AvailabilityZone, newState(i.State), check{"ok"}, check{"ok"}})
+		s := status{ID: i.ID, Zone: i.AvailabilityZone, State: newState(i.State), Instance: check{"ok"}, System: check{"ok"}}
+		if !i.Retirement.IsZero() {
+			s.Events = []event{{retirement, "The instance is running on degraded hardware", i.RetirementID, timestamp(i.Retirement)}}
+		}
+		out.Statuses = append(out.Statuses, s)
 	}
 	return out, nil
 }
+
+// retirement is the code of the only scheduled event there is.
+const retirement = "instance-retirement"
 
 func (c *call) describeInstances() (any, error) {
 	var in struct {
