@@ -2,14 +2,16 @@
 // it (cmd/nvidia-device-plugin of NVIDIA/k8s-device-plugin 0.17): the same flags,
 // the same environment, its own parser for its config, and the devices and
 // refusals that follow from them. Only the GPUs are simulated: a node has those
-// that the catalogue states for its instance type.
+// that the catalogue states for its instance type. Of the image's MPS control
+// daemon there is its reading of the config; no MPS runs.
 //
 // Gotchas:
 //   - The config is read when the container starts and never again, as by the real
 //     one.
 //   - MIG is not simulated: a node's GPUs are whole, whatever the MIG strategy.
-//   - The MPS control daemon is taken for healthy; whether its DaemonSet runs is
-//     not checked.
+//   - The plugin takes the MPS control daemon for healthy. The real one offers
+//     nothing while no daemon answers on its node; that the DaemonSet of the daemon
+//     puts one there is for the scenarios to check.
 package nvidia
 
 import (
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -25,6 +28,7 @@ import (
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
 
+	"eks-gpu-slicing/rehearsal/catalogue"
 	"eks-gpu-slicing/rehearsal/kubelet"
 )
 
@@ -34,7 +38,8 @@ const Repository = "nvcr.io/nvidia/k8s-device-plugin"
 // resource is what the plugin calls a whole GPU.
 const resource = spec.ResourceNamePrefix + "/gpu"
 
-// Plugin is the plugin's image.
+// Plugin is the plugin's image. Its containers are the device plugin, or by their
+// command the MPS control daemon.
 type Plugin struct {
 	// Delay is from the container's start until its node offers the devices: the
 	// time to find them and to register; a second or two in reality.
@@ -42,8 +47,25 @@ type Plugin struct {
 }
 
 // Run implements [kubelet.Image]. The exit status is 1 when the config or a flag
-// is refused, or when the node has no GPU; the log says why, in the plugin's words.
+// is refused, or when the node has no GPU; the log says why, in the program's words.
+// It is that of a runtime, 128, for a command that the image has not.
 func (p Plugin) Run(ctx context.Context, c *kubelet.Container) kubelet.Exit {
+	program := "nvidia-device-plugin" // the entrypoint
+	if len(c.Spec.Command) > 0 {
+		program = path.Base(c.Spec.Command[0])
+	}
+	switch program {
+	case "nvidia-device-plugin":
+		return p.plugin(ctx, c)
+	case "mps-control-daemon":
+		return mpsDaemon(ctx, c)
+	}
+	logger{c.Log}.write('E', fmt.Sprintf("exec: %q: only nvidia-device-plugin and mps-control-daemon of this image are rehearsed", program))
+	return kubelet.Exit{Code: 128}
+}
+
+// plugin is the device plugin.
+func (p Plugin) plugin(ctx context.Context, c *kubelet.Container) kubelet.Exit {
 	log := logger{c.Log}
 	config, err := load(c, log)
 	if err != nil {
@@ -51,10 +73,8 @@ func (p Plugin) Run(ctx context.Context, c *kubelet.Container) kubelet.Exit {
 		return kubelet.Exit{Code: 1}
 	}
 	gpus := 0
-	for _, g := range c.Hardware.GPUs {
-		if g.Manufacturer == "NVIDIA" {
-			gpus += g.Count
-		}
+	for _, g := range nvidiaGPUs(c) {
+		gpus += g.Count
 	}
 	if gpus == 0 {
 		// No GPU means no driver that could be asked for one (getResourceManagers
@@ -73,12 +93,26 @@ func (p Plugin) Run(ctx context.Context, c *kubelet.Container) kubelet.Exit {
 		return kubelet.Exit{}
 	case <-time.After(p.Delay):
 	}
+	if config.Sharing.SharingStrategy() == spec.SharingStrategyMPS {
+		log.write('I', "Simulated: the MPS daemon is taken for healthy; none runs on this node")
+	}
 	for _, d := range devices(config, gpus) {
 		log.write('I', fmt.Sprintf("Registered device plugin for '%s' with Kubelet: %d devices", d.Resource, d.Count))
 		c.Advertise(d)
 	}
 	<-ctx.Done()
 	return kubelet.Exit{}
+}
+
+// nvidiaGPUs are the GPUs of the container's node that NVIDIA's driver drives.
+func nvidiaGPUs(c *kubelet.Container) []catalogue.GPU {
+	var all []catalogue.GPU
+	for _, g := range c.Hardware.GPUs {
+		if g.Manufacturer == "NVIDIA" {
+			all = append(all, g)
+		}
+	}
+	return all
 }
 
 // devices is what a node with so many GPUs offers under a config
@@ -120,10 +154,20 @@ func onlyOne(name corev1.ResourceName, n int) error {
 // load reads the plugin's configuration from its flags, its environment and its
 // config file, as loadConfig and validateFlags of the real one do.
 func load(c *kubelet.Container, log logger) (*spec.Config, error) {
+	return loadAs("NVIDIA Device Plugin", flags(), c, log, func(config *spec.Config) error {
+		if err := validate(config); err != nil {
+			return fmt.Errorf("unable to validate flags: %w", err)
+		}
+		return nil
+	})
+}
+
+// loadAs reads the configuration of one of the image's programs.
+func loadAs(program string, flags []cli.Flag, c *kubelet.Container, log logger, validate func(*spec.Config) error) (*spec.Config, error) {
 	var config *spec.Config
 	app := cli.NewApp()
-	app.Name = "NVIDIA Device Plugin"
-	app.Flags = flags()
+	app.Name = program
+	app.Flags = flags
 	// The library keeps these flags in variables that all its users share.
 	app.HideHelp, app.HideVersion = true, true
 	app.Writer, app.ErrWriter = c.Log, c.Log
@@ -134,16 +178,13 @@ func load(c *kubelet.Container, log logger) (*spec.Config, error) {
 			return fmt.Errorf("unable to load config: unable to finalize config: %w", err)
 		}
 		spec.DisableResourceNamingInConfig(log, config)
-		if err := validate(config); err != nil {
-			return fmt.Errorf("unable to validate flags: %w", err)
-		}
-		return nil
+		return validate(config)
 	}
-	args := append([]string{"nvidia-device-plugin"}, environment(c, app.Flags)...)
-	args = append(args, c.Spec.Args...)
+	args := append([]string{program}, environment(c, app.Flags)...)
 	if len(c.Spec.Command) > 1 {
 		args = append(args, c.Spec.Command[1:]...)
 	}
+	args = append(args, c.Spec.Args...)
 	err := app.Run(inRoot(args, c.Root))
 	if err != nil {
 		// The files are elsewhere than the container sees them.

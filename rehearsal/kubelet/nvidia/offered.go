@@ -16,10 +16,8 @@ func Offered(c *kubelet.Container) ([]kubelet.Devices, error) {
 		return nil, err
 	}
 	gpus := 0
-	for _, g := range c.Hardware.GPUs {
-		if g.Manufacturer == "NVIDIA" {
-			gpus += g.Count
-		}
+	for _, g := range nvidiaGPUs(c) {
+		gpus += g.Count
 	}
 	if gpus == 0 {
 		return nil, errors.New("unable to create plugins: the node has no NVIDIA GPU")
