@@ -81,14 +81,23 @@ func (a *About) Assumed() []Price {
 // sliceMemory is the GPU memory for each of the slices that a node offers, in MiB,
 // and 0 for a node without.
 func sliceMemory(n Node) int64 {
-	types, err := catalogue.Default()
-	if err != nil || n.GPUSlices == 0 {
+	_, mib := gpusOf(n)
+	if n.GPUSlices == 0 {
 		return 0
 	}
-	t, _ := types.Type(n.InstanceType)
-	total := int64(0)
-	for _, gpu := range t.GPUs {
-		total += int64(gpu.Count) * int64(gpu.MemoryMiB)
+	return mib / n.GPUSlices
+}
+
+// gpusOf is how many physical GPUs a node has, and the memory of all in MiB.
+func gpusOf(n Node) (count, mib int64) {
+	types, err := catalogue.Default()
+	if err != nil {
+		return 0, 0
 	}
-	return total / n.GPUSlices
+	t, _ := types.Type(n.InstanceType)
+	for _, gpu := range t.GPUs {
+		count += int64(gpu.Count)
+		mib += int64(gpu.Count) * int64(gpu.MemoryMiB)
+	}
+	return count, mib
 }

@@ -265,7 +265,7 @@ func (f *Forecast) Headline() string {
 	case whole == nil:
 		return "Nothing has been forecast."
 	case !slices.ContainsFunc(f.Counts, func(c Count) bool { return c.SlicesUsed > 0 || len(c.Unplaced) > 0 }):
-		return fmt.Sprintf("%s: none of them has a GPU, and the number of slices changes nothing for them.", plural(len(whole.Pods), "pod"))
+		return fmt.Sprintf("%s: none has a GPU, and the number of slices changes nothing for them.", plural(len(whole.Pods), "pod"))
 	case best == nil && len(f.Counts) == 1:
 		return fmt.Sprintf("%s: %s with whole GPUs.", plural(len(whole.Pods), "pod"), whole.cost())
 	case best == nil:

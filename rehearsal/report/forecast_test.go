@@ -168,7 +168,7 @@ func TestForecastComparison(t *testing.T) {
 			whole:       func() ([]report.Node, []report.Pod) { return gpuNodes(0, 1), nil },
 			four:        func() ([]report.Node, []report.Pod) { return gpuNodes(0, 4), nil },
 			notCompared: "the pods need no node that Karpenter launches",
-			headline:    "0 pods: none of them has a GPU, and the number of slices changes nothing for them.",
+			headline:    "0 pods: none has a GPU, and the number of slices changes nothing for them.",
 		},
 		{
 			name:  "a node without a known price",

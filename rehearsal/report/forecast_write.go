@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -30,6 +29,9 @@ func (f *Forecast) Write(out io.Writer) error {
 	t.line("")
 	for _, c := range f.Caveats() {
 		t.paragraph("  ", "- "+c)
+	}
+	if origin := f.Origin(); origin != "" {
+		t.paragraph("  ", "- "+origin)
 	}
 	return t.err
 }
@@ -89,7 +91,7 @@ func (f *Forecast) Rows() [][]string {
 	}
 	row("pods placed", func(c *Count) string { return fmt.Sprintf("%d of %d", c.PodsPlaced, len(c.Pods)) })
 	row("slices used", func(c *Count) string { return fmt.Sprintf("%d of %d", c.SlicesUsed, c.SlicesOffered) })
-	row("GPU memory a slice", (*Count).memory)
+	row("GPU memory a slice", (*Count).Memory)
 	row("$/h spot", func(c *Count) string { return USD(c.PerHour.Spot, 4) })
 	row("$/h on-demand", func(c *Count) string { return USD(c.PerHour.OnDemand, 4) })
 	row("$/month spot", func(c *Count) string { return USD(c.PerMonth.Spot, 0) })
@@ -134,8 +136,8 @@ func (f *Forecast) groupRows() [][]string {
 	return rows
 }
 
-// memory is the GPU memory of a slice, or what there is from the least to the most.
-func (c *Count) memory() string {
+// Memory is the GPU memory of a slice, or what there is from the least to the most.
+func (c *Count) Memory() string {
 	var mib []int64
 	for _, g := range c.Groups {
 		if g.SliceMemoryMiB > 0 {
@@ -195,8 +197,13 @@ func (a *About) Caveats() []string {
 			out = append(out, fmt.Sprintf("The price of %s %s, %s/h, is assumed: %s.", p.InstanceType, p.CapacityType, USD(p.PerHour, 4), p.Source))
 		}
 	}
-	if len(a.Simulated) > 0 {
-		out = append(out, fmt.Sprintf("Real: %s. Simulated: %s.", cmp.Or(strings.Join(a.Real, ", "), "nothing"), strings.Join(a.Simulated, ", ")))
-	}
 	return out
+}
+
+// Origin says what the figures were found with, "" where that is not known.
+func (a *About) Origin() string {
+	if len(a.Simulated) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Real: %s. Simulated: %s.", strings.Join(a.Real, ", "), strings.Join(a.Simulated, ", "))
 }

@@ -13,13 +13,16 @@ import (
 
 // Run is one rehearsal from its first preview to its last look at the account.
 type Run struct {
-	Stack string `json:"stack"`
+	About
 	// Phases in the order they ran; after the first that fell short only those that
 	// clean up.
 	Phases []Phase `json:"phases"`
 	// Nodes and Pods are as they stood when all pods were settled.
 	Nodes []Node `json:"nodes"`
 	Pods  []Pod  `json:"pods"`
+	// Timeline is how the cluster stood from when the workloads were applied until all
+	// pods were settled.
+	Timeline []Moment `json:"timeline"`
 	// NodeClaimsLaunched are all that Karpenter ever launched.
 	NodeClaimsLaunched []NodeClaim  `json:"nodeClaimsLaunched"`
 	DeniedCalls        []DeniedCall `json:"deniedCalls"`
@@ -79,6 +82,30 @@ type NodeClaim struct {
 	InstanceType string `json:"instanceType"`
 	CapacityType string `json:"capacityType"`
 	Zone         string `json:"zone"`
+	// Pods are those that Karpenter launched it for, as namespace/name; absent where
+	// that is not known.
+	Pods []string `json:"pods,omitempty"`
+}
+
+// Moment is how the cluster stood at a time of a run.
+type Moment struct {
+	// Seconds are from when the workloads were applied.
+	Seconds float64 `json:"seconds"`
+	// Pools are the nodes there were, by pool.
+	Pools []PoolSize `json:"pools"`
+	// SlicesUsed of SlicesOffered by the nodes were taken by pods.
+	SlicesUsed    int64 `json:"slicesUsed"`
+	SlicesOffered int64 `json:"slicesOffered"`
+	// PerHour is the cost of Karpenter's nodes in USD, WholePerHour that with a whole
+	// GPU for each slice in use; see [Whole].
+	PerHour      float64 `json:"perHour"`
+	WholePerHour float64 `json:"wholePerHour"`
+}
+
+// PoolSize is how many nodes a pool had.
+type PoolSize struct {
+	Pool  string `json:"pool"`
+	Nodes int    `json:"nodes"`
 }
 
 // DeniedCall is a call to the account that IAM did not allow.
@@ -102,7 +129,7 @@ type Leftover struct {
 // New is a run of which nothing is known yet: its lists are empty, not null.
 func New(stack string) *Run {
 	return &Run{
-		Stack: stack, Phases: []Phase{}, Nodes: []Node{}, Pods: []Pod{},
+		About: NewAbout(stack, ""), Phases: []Phase{}, Nodes: []Node{}, Pods: []Pod{}, Timeline: []Moment{},
 		NodeClaimsLaunched: []NodeClaim{}, DeniedCalls: []DeniedCall{}, Leftovers: []Leftover{},
 	}
 }
