@@ -39,8 +39,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, account: a}
 	w.ok(err)
 	w.handler = New(Options{Account: a})
-	w.server = httptest.NewServer(w.handler)
-	t.Cleanup(w.server.Close)
+	w.serve()
 	w.subnets, err = a.DescribeSubnets()
 	w.ok(err)
 	for name, service := range map[string]string{"c-cluster": "eks.amazonaws.com", "c-node": "ec2.amazonaws.com", "c-controller": "pods.eks.amazonaws.com"} {
@@ -60,6 +59,12 @@ func newWorld(t *testing.T) *world {
 	_, err = a.CreateQueue("c-karpenter", nil, nil)
 	w.ok(err)
 	return w
+}
+
+// serve has the handler answer until the test ends.
+func (w *world) serve() {
+	w.server = httptest.NewServer(w.handler)
+	w.Cleanup(w.server.Close)
 }
 
 func (w *world) ok(err error) {
