@@ -88,6 +88,11 @@ type gpuPlugin struct {
 	slices map[string]int
 }
 
+// equals tells plugins that advertise the same on the same nodes.
+func (p gpuPlugin) equals(q gpuPlugin) bool {
+	return p.says == q.says && p.pools.String() == q.pools.String()
+}
+
 // overlay is a NodeOverlay that promises GPUs.
 type overlay struct {
 	urn   resource.URN
@@ -135,7 +140,8 @@ func sortStack(all []plugin.AnalyzerStackResource, r *report) sortedStack {
 		v := resource.NewProperty(one.Properties)
 		switch one.Type {
 		case daemonSetType:
-			if p, ok := readPlugin(one.URN, v, configs, r); ok {
+			// The MPS daemon is of the same image and reads the same config.
+			if p, ok := readPlugin(one.URN, v, configs, r); ok && !slices.ContainsFunc(s.plugins, p.equals) {
 				s.plugins = append(s.plugins, p)
 			}
 		case nodeOverlayType:

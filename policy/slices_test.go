@@ -64,6 +64,12 @@ func pool(name string, types ...any) plugin.AnalyzerStackResource {
 	}}}})
 }
 
+// named is a resource under another name; the object in it keeps its own.
+func named(r plugin.AnalyzerStackResource, name string) plugin.AnalyzerStackResource {
+	r.URN, r.Name = urn(r.Type, name), name
+	return r
+}
+
 type slicesCase struct {
 	stack  []plugin.AnalyzerStackResource
 	want   []string
@@ -84,20 +90,21 @@ func slicesCases() map[string]slicesCase {
 		"equal": {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge", "g4dn.2xlarge")}},
 		"the overlay promises more": {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "8", one)},
 			want: []string{"NodeOverlay gpu-1 promises 8 nvidia.com/gpu on g4dn.xlarge, g4dn.2xlarge (1 GPU), but the device plugin on pool gpu advertises 4: 4 a GPU, by ConfigMap kube-system/gpu"}},
-		"the overlay promises less":    {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", 2, one)}, want: []string{"promises 2"}},
-		"the plugin shares no GPU":     {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"advertises 1: 1 a GPU"}},
-		"whole GPUs, no overlay":       {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), pool("gpu", "g4dn.12xlarge")}},
-		"shared GPUs, no overlay":      {stack: stack{configMap("gpu", four), daemonSet("gpu")}, want: []string{"and no NodeOverlay tells Karpenter"}},
-		"a type without an overlay":    {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge", "g4dn.12xlarge")}, want: []string{"NodePool gpu may launch a g4dn.12xlarge, and no NodeOverlay says that its 4 GPUs are 16 nvidia.com/gpu"}},
-		"a type without a GPU":         {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge", "m7g.large")}},
-		"several GPUs":                 {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-4", "gpu", "16", requirement(typeLabel, "g4dn.12xlarge"))}},
-		"types with unequal counts":    {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "4", requirement(typeLabel, "g4dn.xlarge", "g4dn.12xlarge"))}, want: []string{"on g4dn.12xlarge (4 GPUs)"}},
-		"by a count of GPUs":           {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "12", requirement(gpuCountLabel, "4"))}, want: []string{"on its instances (4 GPUs), but the device plugin on pool gpu advertises 16"}},
-		"a type newer than the list":   {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "8", requirement(typeLabel, "g9.xlarge"))}},
-		"no multiple of the slices":    {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "6", requirement(typeLabel, "g9.xlarge"))}, want: []string{"no multiple of the 4 a GPU"}},
-		"MPS":                          {stack: stack{configMap("gpu", shares("mps", 3)), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "3", one)}},
-		"MPS, unequal":                 {stack: stack{configMap("gpu", shares("mps", 3)), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"advertises 3"}},
-		"renamed, and not promised so": {stack: stack{configMap("gpu", renamed), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"is not what the device plugin on pool gpu advertises", "4 nvidia.com/gpu.shared a GPU"}},
+		"the overlay promises less":     {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", 2, one)}, want: []string{"promises 2"}},
+		"the plugin shares no GPU":      {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"advertises 1: 1 a GPU"}},
+		"whole GPUs, no overlay":        {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), pool("gpu", "g4dn.12xlarge")}},
+		"shared GPUs, no overlay":       {stack: stack{configMap("gpu", four), daemonSet("gpu")}, want: []string{"and no NodeOverlay tells Karpenter"}},
+		"a type without an overlay":     {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge", "g4dn.12xlarge")}, want: []string{"NodePool gpu may launch a g4dn.12xlarge, and no NodeOverlay says that its 4 GPUs are 16 nvidia.com/gpu"}},
+		"a type without a GPU":          {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge", "m7g.large")}},
+		"several GPUs":                  {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-4", "gpu", "16", requirement(typeLabel, "g4dn.12xlarge"))}},
+		"types with unequal counts":     {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "4", requirement(typeLabel, "g4dn.xlarge", "g4dn.12xlarge"))}, want: []string{"on g4dn.12xlarge (4 GPUs)"}},
+		"by a count of GPUs":            {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "12", requirement(gpuCountLabel, "4"))}, want: []string{"on its instances (4 GPUs), but the device plugin on pool gpu advertises 16"}},
+		"a type newer than the list":    {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "8", requirement(typeLabel, "g9.xlarge"))}},
+		"no multiple of the slices":     {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu", "gpu", "6", requirement(typeLabel, "g9.xlarge"))}, want: []string{"no multiple of the 4 a GPU"}},
+		"MPS":                           {stack: stack{configMap("gpu", shares("mps", 3)), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "3", one)}},
+		"MPS, unequal, with its daemon": {stack: stack{configMap("gpu", shares("mps", 3)), daemonSet("gpu"), named(daemonSet("gpu"), "daemon"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"advertises 3"}},
+		"MPS, unequal":                  {stack: stack{configMap("gpu", shares("mps", 3)), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"advertises 3"}},
+		"renamed, and not promised so":  {stack: stack{configMap("gpu", renamed), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, want: []string{"is not what the device plugin on pool gpu advertises", "4 nvidia.com/gpu.shared a GPU"}},
 		"two pools, each its own": {stack: stack{
 			configMap("infer", four), daemonSet("infer"), nodeOverlay("infer-1", "infer", "4", one), pool("infer", "g4dn.xlarge"),
 			configMap("train", wholeGPUs), daemonSet("train"), pool("train", "g4dn.12xlarge"),

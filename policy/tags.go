@@ -25,7 +25,7 @@ func tagged() rule {
 	return rule{
 		name:  "tagged",
 		title: "Everything in AWS that takes tags has some: what it is for, and whose, can be told from the bill.",
-		mend:  "Set tags on it, or once for all in the provider's defaultTags; what a launch template makes needs tagSpecifications.",
+		mend:  "Set tags on it, or for everything the provider's defaultTags; what a launch template makes needs tagSpecifications.",
 		// Karpenter tags what it launches for an EC2NodeClass with cluster, pool and
 		// claim by itself, so that needs nothing.
 		resource: func(t tokens.Type) func(plugin.AnalyzerResource, *report) {
