@@ -61,7 +61,7 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 				return nil, err
 			}
 		}
-		pool, err := gpu.NewPool(p, types[p.From.InstanceTypes], cluster.DaemonSets())
+		pool, err := gpu.NewPool(p, types[p.From.InstanceTypes], cluster.DaemonSets()+gpu.DaemonSets(s))
 		if err := problems.Collect(err); err != nil {
 			return nil, err
 		}

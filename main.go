@@ -71,7 +71,7 @@ func run(ctx *pulumi.Context, config map[string]string) error {
 		return err
 	}
 	slicing, err := gpu.New(ctx, "gpu", &gpu.Args{
-		Pools: found.pools, PluginVersion: s.DevicePluginVersion, Kubernetes: c.Kubernetes, Karpenter: k.Release,
+		Settings: s, Pools: found.pools, Kubernetes: c.Kubernetes, Karpenter: k.Release,
 	})
 	if err != nil {
 		return err

@@ -147,7 +147,7 @@ func TestOrderOfPools(t *testing.T) {
 	}
 	slicing := append(r.ofType("kubernetes:karpenter.sh/v1alpha1:NodeOverlay"), r.ofType("kubernetes:apps/v1:DaemonSet")...)
 	pools := r.ofType("kubernetes:karpenter.sh/v1:NodePool")
-	if len(slicing) != 3+2+4 || len(pools) != 5 {
+	if len(slicing) != 3+2+5 || len(pools) != 5 {
 		t.Fatalf("%d resources of slicing and %d pools: %v %v", len(slicing), len(pools), slicing, pools)
 	}
 	for _, pool := range pools {
@@ -228,6 +228,8 @@ func TestProblems(t *testing.T) {
 			[]string{"1 problem", "gpuInstanceTypes[0]"}},
 		"more slices than a pool's pods": {nil, map[string]string{"gpuPools": `[{"name":"a","slices":25,"sharing":"mps"}]`},
 			[]string{`gpuPools[0].slices is "25": at most 24: a g4dn.xlarge holds 29 pods, 5 of them DaemonSets`, "pulumi config set --path 'gpuPools[0].slices' 24"}},
+		"a pod of metrics on every node": {nil, map[string]string{"gpuSlices": "25", "gpuMetrics": "true"},
+			[]string{"gpuSlices", "at most 24: a g4dn.xlarge holds 29 pods, 5 of them DaemonSets"}},
 		"more clients than MPS takes": {nil, map[string]string{"gpuSharing": "mps", "gpuSlices": "17", "gpuInstanceTypes": `["p3.2xlarge"]`},
 			[]string{"gpuSlices", "at most 16: MPS takes no more clients on a V100", "pulumi config set gpuSlices 16"}},
 		"many GPUs": {nil, map[string]string{"gpuSharing": "mps", "gpuSlices": "48", "gpuInstanceTypes": `["g4dn.12xlarge","g4dn.metal","p4d.24xlarge","g6.12xlarge"]`}, nil},

@@ -196,11 +196,12 @@ func requires(overlay map[string]any, key, value string) bool {
 	})
 }
 
-// poolsConfig is a stack with every strategy, and with types of one, four and
-// eight GPUs: poolLimits are its limits.
+// poolsConfig is a stack with every strategy, with types of one, four and eight
+// GPUs, and with metrics; poolLimits are its limits.
 func poolsConfig(t *testing.T) map[string]string {
 	return stackConfig(t, "dev", map[string]string{
 		"eks-gpu-slicing:gpuInstanceTypes": `["g4dn.xlarge","g4dn.12xlarge","g5.xlarge","g4dn.metal"]`,
+		"eks-gpu-slicing:gpuMetrics":       "true",
 		"eks-gpu-slicing:gpuPools": `[{"name":"notebooks","instanceTypes":["g4dn.xlarge","g6.12xlarge"],"slices":8,"sharing":"mps","limit":3},
 			{"name":"training","instanceTypes":["p4d.24xlarge"],"sharing":"none","limit":8}]`,
 	})

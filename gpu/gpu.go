@@ -42,10 +42,10 @@ const (
 
 // Args says which pools to slice, and with what.
 type Args struct {
+	// Settings are the stack's.
+	Settings *settings.Settings
 	// Pools are the pools whose GPUs are shared.
 	Pools []*Pool
-	// PluginVersion is the device plugin's release, such as 0.17.4.
-	PluginVersion string
 	// Kubernetes is the cluster's provider.
 	Kubernetes pulumi.ProviderResource
 	// Karpenter is what the overlays need in place: the CRDs and the controller.
@@ -74,6 +74,14 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			return nil, fmt.Errorf("GPU pool %s: %w", p.Name, err)
 		}
 	}
+	if args.Settings.GPUMetrics {
+		exporter, err := metricsExporter(args.Settings.DCGMExporterVersion).add(ctx, name, in...)
+		if err != nil {
+			return nil, err
+		}
+		// Karpenter must count its pod on the first node already.
+		s.Ready = append(s.Ready, exporter)
+	}
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"pools": Summary(s.Pools)})
 }
 
@@ -93,7 +101,7 @@ func (s *Slicing) addPool(ctx *pulumi.Context, name string, p *Pool, args *Args,
 		return err
 	}
 	stored, err := corev1.NewConfigMap(ctx, name+"-plugin"+p.suffix(), &corev1.ConfigMapArgs{
-		Metadata: daemon{pool: p, name: pluginName}.metadata(),
+		Metadata: metadata(configName(p)),
 		Data:     pulumi.StringMap{configKey: pulumi.String(config)},
 	}, in...)
 	if err != nil {
@@ -103,12 +111,13 @@ func (s *Slicing) addPool(ctx *pulumi.Context, name string, p *Pool, args *Args,
 	// the other way round it would see nodes fall short and launch more.
 	before := append([]pulumi.Resource{stored}, overlays...)
 	s.Ready = append(s.Ready, overlays...)
-	daemons := []daemon{plugin(p, args.PluginVersion)}
+	daemons := []daemon{plugin(p, args.Settings.DevicePluginVersion)}
 	if p.Sharing.Strategy == settings.SharingMPS {
-		daemons = append(daemons, mpsDaemon(p, args.PluginVersion))
+		daemons = append(daemons, mpsDaemon(p, args.Settings.DevicePluginVersion))
 	}
 	for _, d := range daemons {
-		made, err := d.add(ctx, name+"-"+d.part+p.suffix(), configHash(config), append(in, pulumi.DependsOn(before))...)
+		d.podAnnotations = map[string]string{hashKey: configHash(config)}
+		made, err := d.add(ctx, name, append(in, pulumi.DependsOn(before))...)
 		if err != nil {
 			return err
 		}

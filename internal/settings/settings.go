@@ -79,8 +79,12 @@ type Settings struct {
 	ControllerInstanceType                          string
 	ControllerMin, ControllerMax, ControllerDesired int
 
-	// KarpenterVersion and DevicePluginVersion are releases without the leading v.
-	KarpenterVersion, DevicePluginVersion string
+	// GPUMetrics deploys dcgm-exporter on GPU nodes.
+	GPUMetrics bool
+
+	// KarpenterVersion, DevicePluginVersion and DCGMExporterVersion are releases
+	// without the leading v.
+	KarpenterVersion, DevicePluginVersion, DCGMExporterVersion string
 
 	// CreateSpotRole creates the account's AWSServiceRoleForEC2Spot.
 	CreateSpotRole bool
@@ -118,13 +122,15 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		AMIVersion:        l.amiVersion(),
 		PublicAccessCIDRs: l.cidrs(),
 
-		GPUPools: l.gpuPools(),
-		CPULimit: l.integer("cpuLimit", 100000),
+		GPUPools:   l.gpuPools(),
+		GPUMetrics: l.boolean("gpuMetrics"),
+		CPULimit:   l.integer("cpuLimit", 100000),
 
 		ControllerInstanceType: l.instanceType("controllerInstanceType"),
 
 		KarpenterVersion:    l.release("karpenterVersion"),
 		DevicePluginVersion: l.release("devicePluginVersion"),
+		DCGMExporterVersion: l.release("dcgmExporterVersion"),
 		CreateSpotRole:      l.boolean("createSpotRole"),
 		Tags:                l.tags(),
 		AWS:                 l.namespace("aws"),

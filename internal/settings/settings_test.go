@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 		PublicAccessCIDRs: []string{"203.0.113.0/24"},
 		GPUPools:          []GPUPool{standardPool()}, CPULimit: 100,
 		ControllerInstanceType: "m7g.large", ControllerMin: 1, ControllerMax: 3, ControllerDesired: 2,
-		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4",
+		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4", DCGMExporterVersion: "4.5.3-4.8.2",
 		Tags: map[string]string{}, AWS: map[string]string{"region": "us-west-1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -176,6 +176,8 @@ func TestRefused(t *testing.T) {
 		{"publicAccessCidrs", `["203.0.113.7/24"]`, "203.0.113.0/24, or 203.0.113.7/32", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.0/24"},
 		{"karpenterVersion", "v1.14.1", "without a leading v", "pulumi config set karpenterVersion 1.14.1"},
 		{"devicePluginVersion", "latest", "a release such as 0.17.4", "pulumi config set devicePluginVersion 0.17.4"},
+		{"dcgmExporterVersion", "4.5.3-4.8.2:latest", "a release such as 4.5.3-4.8.2", "pulumi config set dcgmExporterVersion 4.5.3-4.8.2"},
+		{"gpuMetrics", "on", "true or false", "pulumi config set gpuMetrics false"},
 		{"createSpotRole", "yes", "true or false", "pulumi config set createSpotRole false"},
 		{"tags", "team=ml", "a map of strings", "pulumi config set --path tags.team platform"},
 		{"tags", `{"aws:team":"ml"}`, "does not begin with aws:", `pulumi config rm --path 'tags["aws:team"]'`},

@@ -71,7 +71,7 @@ func TestObjectsDecodeStrictly(t *testing.T) {
 	kinds := map[string]map[string]int{
 		"dev":   {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
 		"prod":  {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
-		"pools": {"nodepool": 3, "nodeoverlay": 5, "configmap": 2, "daemonset": 3},
+		"pools": {"nodepool": 3, "nodeoverlay": 5, "configmap": 2, "daemonset": 4},
 	}
 	eachStack(t, slices.Collect(maps.Keys(kinds)), func(t *testing.T, dir string) {
 		seen := map[string]int{}
@@ -165,17 +165,17 @@ func TestSharingAgrees(t *testing.T) {
 // makes of its pool, and on no other's, by the scheduler's own rules.
 func TestDaemonsRunOnTheirPools(t *testing.T) {
 	t.Parallel()
-	pools := map[string]map[string]string{ // of each DaemonSet, by stack
-		"dev":  {"nvidia-device-plugin": "gpu"},
-		"prod": {"nvidia-device-plugin": "gpu"},
+	pools := map[string]map[string][]string{ // of each DaemonSet, by stack
+		"dev":  {"nvidia-device-plugin": {"gpu"}},
+		"prod": {"nvidia-device-plugin": {"gpu"}},
 		"pools": {
-			"nvidia-device-plugin-notebooks": "notebooks", "nvidia-mps-control-daemon-notebooks": "notebooks",
-			"nvidia-device-plugin-training": "training",
+			"nvidia-device-plugin-notebooks": {"notebooks"}, "nvidia-mps-control-daemon-notebooks": {"notebooks"},
+			"nvidia-device-plugin-training": {"training"}, "dcgm-exporter": {"gpu", "notebooks", "training"},
 		},
 	}
 	eachStack(t, slices.Collect(maps.Keys(pools)), func(t *testing.T, dir string) {
 		want := pools[filepath.Base(dir)]
-		got := map[string]string{}
+		got := map[string][]string{}
 		for _, file := range files(t, len(want), dir, "daemonset-*.yaml") {
 			d := strictly[appsv1.DaemonSet](t, file)
 			for _, pool := range files(t, 3, dir, "nodepool-*.yaml") {
@@ -186,7 +186,7 @@ func TestDaemonsRunOnTheirPools(t *testing.T) {
 				node.Spec.Taints = p.Spec.Template.Spec.Taints
 				// What the DaemonSet controller asks before it makes a pod.
 				if shouldRun, _ := daemon.NodeShouldRunDaemonPod(klog.FromContext(t.Context()), node, d); shouldRun {
-					got[d.Name] += p.Name
+					got[d.Name] = append(got[d.Name], p.Name)
 				}
 			}
 		}
