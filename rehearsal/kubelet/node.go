@@ -121,12 +121,28 @@ func (n *node) join(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes the node and the pods bound to it.
+// remove deletes the node and the pods bound to it. To a node that has a finalizer it
+// says first what the node lifecycle controller would find out within a minute: who
+// holds the node looks whether its instance is there once it is not Ready.
 func (n *node) remove(ctx context.Context) error {
 	n.mu.Lock()
 	uid := n.object.UID
 	n.mu.Unlock()
 	admin := n.kubelet.admin.CoreV1()
+	if now, err := n.kubelet.nodes.Get(n.name()); err == nil && now.UID == uid && len(now.Finalizers) > 0 {
+		lost := now.DeepCopy()
+		setNodeCondition(&lost.Status, corev1.NodeCondition{
+			Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown", Message: "Kubelet stopped posting node status.",
+		})
+		patch, err := statusPatch(uid, corev1.Node{Status: now.Status}, corev1.Node{Status: lost.Status})
+		if err != nil {
+			return err
+		}
+		_, err = admin.Nodes().Patch(ctx, n.name(), types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		if err := ignoreGone(err); err != nil {
+			return fmt.Errorf("marking the node of instance %s: %w", n.ID, err)
+		}
+	}
 	err := admin.Nodes().Delete(ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if err := ignoreGone(err); err != nil {
 		return fmt.Errorf("deleting the node of instance %s: %w", n.ID, err)

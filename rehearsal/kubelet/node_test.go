@@ -246,6 +246,35 @@ func TestInstanceEnds(t *testing.T) {
 	f.node(i)
 }
 
+// Whoever holds a node back by a finalizer, as Karpenter does, sees that it is lost.
+func TestInstanceOfAHeldNodeEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, kubelet.Config{})
+	i := f.instance("m7g.large")
+	name := f.node(i)
+	hold := func(finalizers string) {
+		t.Helper()
+		_, err := world.admin.CoreV1().Nodes().Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":`+finalizers+`}}`), metav1.PatchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold(`["example.com/held"]`)
+	time.Sleep(500 * time.Millisecond) // for the agents to see it
+	if err := f.RemoveInstance(i.ID); err != nil {
+		t.Fatal(err)
+	}
+	n := getNode(t, name)
+	if c := nodeCondition(n, corev1.NodeReady); c.Status != corev1.ConditionUnknown || n.DeletionTimestamp == nil {
+		t.Errorf("the held node is Ready %s and deleted at %v, want Unknown and a time", c.Status, n.DeletionTimestamp)
+	}
+	hold("null")
+	f.wait("the node to be gone", func() (bool, string) {
+		_, err := world.admin.CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+}
+
 // However early an instance ends, its node does not outlive it.
 func TestInstanceEndsWhileItJoins(t *testing.T) {
 	t.Parallel()
