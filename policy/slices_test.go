@@ -118,6 +118,7 @@ func slicesCases() map[string]slicesCase {
 		}, want: []string{"the device plugin on pool batch advertises 8"}},
 		"an overlay where no plugin runs": {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("x-1", "x", "1", one)}, want: []string{"promises GPUs on the nodes of pool x, where no device plugin of the stack runs"}},
 		"a plugin on every pool":          {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("x-1", "x", "8", one)}, want: []string{"the device plugin on any pool advertises 4"}},
+		"a pool without an overlay":       {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("a-1", "a", "4", one), pool("a", "g4dn.xlarge"), pool("b", "g4dn.xlarge")}, want: []string{"NodePool b may launch a g4dn.xlarge"}},
 		"no config at all":                {stack: stack{member(daemonSetType, "p", object{"metadata": metadata("p"), "spec": object{"template": object{"spec": object{"containers": list{object{"image": "k8s-device-plugin@sha256:0"}}}}}}), nodeOverlay("x", "", "2", one)}, want: []string{"which mounts no ConfigMap"}},
 		"config that is not YAML":         {stack: stack{configMap("gpu", "\t"), daemonSet("gpu")}, want: []string{"ConfigMap kube-system/gpu of DaemonSet kube-system/gpu: it is not YAML"}},
 		"another file":                    {stack: stack{member(configMapType, "gpu", object{"metadata": metadata("gpu"), "data": object{"a.yaml": four}}), daemonSet("gpu")}, want: []string{`its files are [a.yaml], and the plugin is told to read "config.yaml"`}},
