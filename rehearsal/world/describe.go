@@ -51,6 +51,7 @@ func (w *World) describeNode(n *corev1.Node, used int64) report.Node {
 		Name: n.Name, Pool: cmp.Or(n.Labels["karpenter.sh/nodepool"], n.Labels["eks.amazonaws.com/nodegroup"]),
 		InstanceType: n.Labels[corev1.LabelInstanceTypeStable], Zone: n.Labels[corev1.LabelTopologyZone],
 		CapacityType: "on-demand", GPUSlices: n.Status.Allocatable.Name(gpu, "").Value(), GPUSlicesUsed: used,
+		Fixed: n.Labels["karpenter.sh/nodepool"] == "",
 	}
 	if n.Labels["karpenter.sh/capacity-type"] == "spot" || n.Labels["eks.amazonaws.com/capacityType"] == "SPOT" {
 		out.CapacityType = "spot"

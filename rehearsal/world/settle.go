@@ -140,7 +140,7 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 		}
 	}
 	for _, o := range objects {
-		if why, err := w.lacksPods(ctx, client, o); err != nil {
+		if why, err := lacksPods(ctx, client, o); err != nil {
 			return s, fmt.Errorf("%v: %w", o, err)
 		} else if why != "" {
 			s.missing = append(s.missing, why)
@@ -176,38 +176,57 @@ func readClaim(object unstructured.Unstructured) (*claim, error) {
 }
 
 // lacksPods says which pods of a workload have not been made yet; "" where all have.
-func (w *World) lacksPods(ctx context.Context, client kubernetes.Interface, o workload.Object) (string, error) {
+func lacksPods(ctx context.Context, client kubernetes.Interface, o workload.Object) (string, error) {
 	namespace := o.GetNamespace()
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	want, have := int32(1), int32(0)
+	var seen, generation int64 // of an object that says so
+	var want, have int32
+	following := false // the rest are made when those that there are have got on
+	apps := client.AppsV1()
 	switch o.GroupVersionKind().GroupKind() {
 	case schema.GroupKind{Group: appsv1.GroupName, Kind: "Deployment"}:
-		d, err := client.AppsV1().Deployments(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		d, err := apps.Deployments(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
 		if err != nil {
 			return "", err
 		}
-		if d.Status.ObservedGeneration < d.Generation {
-			return o.String() + " has not been seen by its controller", nil
+		seen, generation, want, have = d.Status.ObservedGeneration, d.Generation, *d.Spec.Replicas, d.Status.Replicas
+	case schema.GroupKind{Group: appsv1.GroupName, Kind: "ReplicaSet"}:
+		r, err := apps.ReplicaSets(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return "", err
 		}
-		want, have = *d.Spec.Replicas, d.Status.Replicas
+		seen, generation, want, have = r.Status.ObservedGeneration, r.Generation, *r.Spec.Replicas, r.Status.Replicas
+	case schema.GroupKind{Group: appsv1.GroupName, Kind: "StatefulSet"}:
+		s, err := apps.StatefulSets(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		seen, generation, want, have = s.Status.ObservedGeneration, s.Generation, *s.Spec.Replicas, s.Status.Replicas
+		following = s.Status.ReadyReplicas < have
+	case schema.GroupKind{Group: appsv1.GroupName, Kind: "DaemonSet"}:
+		d, err := apps.DaemonSets(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		seen, generation, want, have = d.Status.ObservedGeneration, d.Generation, d.Status.DesiredNumberScheduled, d.Status.CurrentNumberScheduled
 	case schema.GroupKind{Group: batchv1.GroupName, Kind: "Job"}:
 		j, err := client.BatchV1().Jobs(namespace).Get(ctx, o.GetName(), metav1.GetOptions{})
 		if err != nil {
 			return "", err
 		}
+		want = 1
 		if j.Spec.Completions != nil {
 			want = *j.Spec.Completions
 		}
 		have = j.Status.Active + j.Status.Succeeded + j.Status.Failed
-		if j.Spec.Parallelism != nil && have < want && j.Status.Active >= *j.Spec.Parallelism {
-			return "", nil // the rest follow
-		}
-	default:
-		return "", nil
+		following = j.Spec.Parallelism != nil && j.Status.Active >= *j.Spec.Parallelism
 	}
-	if have < want {
+	switch {
+	case seen < generation:
+		return o.String() + " has not been seen by its controller", nil
+	case have < want && !following:
 		return fmt.Sprintf("%v has %d of %d pods", o, have, want), nil
 	}
 	return "", nil
