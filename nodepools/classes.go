@@ -56,9 +56,7 @@ func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
 			},
 		}},
 	}
-	if len(s.Tags) > 0 {
-		spec.Tags = pulumi.ToStringMap(s.Tags)
-	}
+	spec.Tags = pulumi.ToStringMap(s.Tags)
 	return &karpenteraws.EC2NodeClassArgs{Metadata: metadata(c.name, nil), Spec: spec}
 }
 

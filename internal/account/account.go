@@ -52,9 +52,6 @@ func providerInputs(s *settings.Settings) (pulumi.Map, error) {
 	for key, value := range s.AWS {
 		inputs[key] = pulumi.String(value)
 	}
-	if len(s.Tags) == 0 {
-		return inputs, nil
-	}
 	var defaults struct {
 		Tags map[string]string `json:"tags"`
 	}

@@ -16,8 +16,8 @@ func TestProviderInputs(t *testing.T) {
 		want      pulumi.Map // nil for an error
 	}{
 		"the stack's config is handed on": {
-			aws:  map[string]string{"region": "us-west-1", "profile": "ml", "assumeRole": `{"roleArn":"arn:x"}`},
-			want: pulumi.Map{"region": pulumi.String("us-west-1"), "profile": pulumi.String("ml"), "assumeRole": pulumi.String(`{"roleArn":"arn:x"}`)},
+			aws: map[string]string{"region": "us-west-1", "profile": "ml", "assumeRole": `{"roleArn":"arn:x"}`}, tags: map[string]string{"a": "b"},
+			want: pulumi.Map{"defaultTags": pulumi.String(`{"tags":{"a":"b"}}`), "region": pulumi.String("us-west-1"), "profile": pulumi.String("ml"), "assumeRole": pulumi.String(`{"roleArn":"arn:x"}`)},
 		},
 		"tags become default tags": {
 			aws: map[string]string{"region": "us-west-1"}, tags: map[string]string{"team": "ml"},

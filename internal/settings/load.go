@@ -261,6 +261,8 @@ func (l *loader) tags() map[string]string {
 			l.reject(at, tags[name], "a key of 1 to 128 and a value of at most 256 characters: EC2's limits", mend)
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
 			l.reject(at, tags[name], "a key that does not begin with aws:, which AWS keeps for itself", mend)
+		case name == ClusterTag:
+			l.reject(at, tags[name], "a key other than this, which the stack sets itself", mend)
 		case reservedTag(name):
 			l.reject(at, tags[name], "a key that Karpenter and EKS do not set themselves: instances are told apart by theirs", mend)
 		}

@@ -88,12 +88,17 @@ type Settings struct {
 
 	// CreateSpotRole creates the account's AWSServiceRoleForEC2Spot.
 	CreateSpotRole bool
-	// Tags go on everything that takes tags.
+	// Tags go on everything that takes tags: the user's, and [ClusterTag].
 	Tags map[string]string
 	// AWS holds the config of the aws namespace (region, profile, assumeRole,
 	// …) as the engine hands it over: plain text, or JSON for a structure.
 	AWS map[string]string
 }
+
+// ClusterTag is a tag of everything that the stack makes and that takes tags; its
+// value is the cluster's name. It tells on the bill, and to whoever looks for what is
+// left, whose a thing is.
+const ClusterTag = "eks-gpu-slicing/cluster"
 
 // Name returns the name of a part of the stack: "<cluster>-<part>", at most
 // limit characters. AWS's names are shorter than the 100 characters of an EKS
@@ -135,6 +140,10 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		Tags:                l.tags(),
 		AWS:                 l.namespace("aws"),
 	}
+	if s.Tags == nil {
+		s.Tags = map[string]string{}
+	}
+	s.Tags[ClusterTag] = s.ClusterName
 	s.Version, s.AMIFamily = l.versions()
 	s.ControllerMin, s.ControllerMax, s.ControllerDesired = l.controllers()
 	l.unknownKeys()

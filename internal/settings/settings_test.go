@@ -47,7 +47,7 @@ func TestDefaults(t *testing.T) {
 		GPUPools:          []GPUPool{standardPool()}, CPULimit: 100,
 		ControllerInstanceType: "m7g.large", ControllerMin: 1, ControllerMax: 3, ControllerDesired: 2,
 		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4", DCGMExporterVersion: "4.5.3-4.8.2",
-		Tags: map[string]string{}, AWS: map[string]string{"region": "us-west-1"},
+		Tags: map[string]string{ClusterTag: "gpu-slicing"}, AWS: map[string]string{"region": "us-west-1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -182,6 +182,7 @@ func TestRefused(t *testing.T) {
 		{"tags", "team=ml", "a map of strings", "pulumi config set --path tags.team platform"},
 		{"tags", `{"aws:team":"ml"}`, "does not begin with aws:", `pulumi config rm --path 'tags["aws:team"]'`},
 		{"tags", `{"karpenter.sh/nodepool":"x"}`, "Karpenter and EKS do not set", `pulumi config rm --path 'tags["karpenter.sh/nodepool"]'`},
+		{"tags", `{"eks-gpu-slicing/cluster":"x"}`, "which the stack sets itself", `pulumi config rm --path 'tags["eks-gpu-slicing/cluster"]'`},
 		{"aws:region", "us-west", "such as us-west-1", "pulumi config set aws:region us-west-1"},
 		{"gpuSlice", "8", "Did you mean gpuSlices?", "pulumi config rm gpuSlice && pulumi config set gpuSlices '8'"},
 		{"colour", "green", "no such key. There are amiFamily", "pulumi config rm colour"},
