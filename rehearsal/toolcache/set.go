@@ -10,8 +10,9 @@ import (
 type Set struct {
 	CLI       CLI
 	Component Component
-	// Program is the path of the project's own program.
-	Program string
+	// Program and Policies are the paths of the project's own program and of its
+	// policy pack.
+	Program, Policies string
 	// Kube and Karpenter are the paths of the control plane's binary and of
 	// Karpenter's controller, Charts the folder of Karpenter's charts.
 	Kube, Karpenter, Charts string
@@ -26,7 +27,10 @@ func (c *Cache) PreviewSet(ctx context.Context, checkout string) (s Set, err err
 	if s.CLI, err = c.Pulumi(ctx, checkout); err != nil {
 		return s, err
 	}
-	s.Program, err = c.Binary(ctx, checkout, Program())
+	if s.Program, err = c.Binary(ctx, checkout, Program()); err != nil {
+		return s, err
+	}
+	s.Policies, err = c.Binary(ctx, checkout, Policies())
 	return s, err
 }
 

@@ -23,6 +23,14 @@ func Program() Tool {
 	}
 }
 
+// Policies is the project's policy pack. It links nothing that the program does not.
+func Policies() Tool {
+	return Tool{
+		Name: "policy", Title: "the policy pack", Module: ".", Package: "eks-gpu-slicing/policy",
+		Estimate: time.Minute,
+	}
+}
+
 // pulumiCLI is the Pulumi CLI of the version that the rehearsal's SDK has: an
 // engine and the providers that are attached to it speak one protocol.
 func pulumiCLI(version string) Tool {

@@ -21,8 +21,8 @@ func newPreview(s streams, dir *string) *cobra.Command {
 		Use:   "preview",
 		Short: "Show what the stack would create, change or delete",
 		Long: `Preview runs the program under the real Pulumi engine and shows the engine's own
-plan, as "pulumi preview" does on a new stack. The AWS account that it is made
-against is simulated.
+plan, as "pulumi preview" does on a new stack, with the verdict of the project's policy
+pack (folder policy). The AWS account that it is made against is simulated.
 
 ` + worlds() + "\n" + exitStatuses,
 		Example: `  rehearse preview

@@ -138,7 +138,8 @@ func (r *rehearsal) start(ctx context.Context, s streams) (e *engine.Engine, end
 	}
 	e, err = engine.Start(ctx, engine.Options{
 		CLI: r.tools.CLI.Path, Program: r.tools.Program, Project: r.project, Providers: r.providers, Dir: home.Dir,
-		Component: &engine.Component{Package: "eks", Command: r.tools.Component.Command},
+		Component:  &engine.Component{Package: "eks", Command: r.tools.Component.Command},
+		PolicyPack: &engine.PolicyPack{Dir: filepath.Join(r.checkout, "policy"), Program: r.tools.Policies},
 	})
 	if err != nil {
 		return nil, nil, &failure{request.StatusFailed, errors.Join(explain(err), home.Remove())}
