@@ -15,6 +15,9 @@ const (
 	configMount = "/config"
 	socketMount = "/var/lib/kubelet/device-plugins"
 	hashKey     = "eks-gpu-slicing/config-hash"
+	// saysWhy is the termination message policy by which `kubectl describe` shows the
+	// end of the log of a container that has failed.
+	saysWhy = "FallbackToLogsOnError"
 	// mpsRoot is where the MPS daemon keeps its pipes on the node, mpsMount where
 	// its program and the plugin look for them.
 	mpsRoot  = "/run/nvidia/mps"
@@ -39,8 +42,9 @@ func (p *Pool) daemon(name, part string) daemon {
 // (k8s-device-plugin issue 1645).
 func plugin(p *Pool, version string) daemon {
 	c := corev1.ContainerArgs{
-		Name:  pulumi.String(pluginName),
-		Image: pulumi.String(image + ":v" + version),
+		Name:                     pulumi.String(pluginName),
+		Image:                    pulumi.String(image + ":v" + version),
+		TerminationMessagePolicy: pulumi.String(saysWhy),
 		SecurityContext: corev1.SecurityContextArgs{
 			AllowPrivilegeEscalation: pulumi.Bool(false),
 			Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
@@ -83,7 +87,7 @@ func mpsDaemon(p *Pool, version string) daemon {
 		Command: pulumi.ToStringArray([]string{"mps-control-daemon", "mount-shm"}),
 	}}
 	d.containers = corev1.ContainerArray{corev1.ContainerArgs{
-		Name: pulumi.String(mpsName), Image: of, SecurityContext: privileged,
+		Name: pulumi.String(mpsName), Image: of, SecurityContext: privileged, TerminationMessagePolicy: pulumi.String(saysWhy),
 		Command:      pulumi.ToStringArray([]string{"mps-control-daemon"}),
 		Env:          corev1.EnvVarArray{configFile()},
 		VolumeMounts: append(mpsMounts(), configVolumeMount()),
