@@ -223,7 +223,7 @@ func TestSlicesUntold(t *testing.T) {
 		t.Fatal(err)
 	}
 	core, apps := client.CoreV1(), client.AppsV1().DaemonSets("kube-system")
-	const plugin = "nvidia-device-plugin-gpu"
+	const plugin = "nvidia-device-plugin"
 
 	// A config that NVIDIA's parser refuses.
 	config, err := core.ConfigMaps("kube-system").Get(t.Context(), plugin, metav1.GetOptions{})
