@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,9 +11,11 @@ import (
 
 // computeState is what runs: instances, what hands them roles, and what they were launched from.
 type computeState struct {
-	instances map[string]*instance
-	profiles  map[string]*instanceProfile // by lower-case name
-	images    []Image                     // all that are published, by name
+	instances  map[string]*instance
+	volumes    map[string]*Volume
+	interfaces map[string]*NetworkInterface
+	profiles   map[string]*instanceProfile // by lower-case name
+	images     []Image                     // all that are published, by name
 	// addresses are the private addresses in use, by subnet.
 	addresses map[string]map[netip.Addr]bool
 	delays    Delays
@@ -42,6 +43,7 @@ type Delays struct {
 func (s *computeState) init(a *Account) error {
 	*s = computeState{
 		instances: map[string]*instance{}, profiles: map[string]*instanceProfile{},
+		volumes: map[string]*Volume{}, interfaces: map[string]*NetworkInterface{},
 		addresses: map[string]map[netip.Addr]bool{}, sessions: map[string]*Session{}, queued: map[string]*queued{},
 		health: map[string][]string{}, changed: make(chan struct{}),
 		delays: Delays{SpotNotice: 2 * time.Minute},
@@ -53,6 +55,9 @@ func (s *computeState) init(a *Account) error {
 
 func (s *computeState) leftovers(add func(string, []string)) {
 	add("AWS::EC2::Instance", slices.DeleteFunc(sortedKeys(s.instances), func(id string) bool { return s.instances[id].State == StateTerminated }))
+	// What is attached goes, or is left, with its instance.
+	add("AWS::EC2::NetworkInterface", slices.DeleteFunc(sortedKeys(s.interfaces), func(id string) bool { return s.interfaces[id].InstanceID != "" }))
+	add("AWS::EC2::Volume", slices.DeleteFunc(sortedKeys(s.volumes), func(id string) bool { return s.volumes[id].InstanceID != "" }))
 	var profiles []string
 	for _, key := range sortedKeys(s.profiles) {
 		profiles = append(profiles, s.profiles[key].Name)
@@ -106,8 +111,10 @@ type Instance struct {
 	UserData                     string
 	Metadata                     MetadataOptions
 	NetworkInterfaceID, VolumeID string
-	ReservationID                string
-	LaunchTime                   time.Time
+	// VolumeStays: the root volume is left when the instance ends.
+	VolumeStays   bool
+	ReservationID string
+	LaunchTime    time.Time
 	// Retirement is when EC2 will stop or terminate it because its host fails, by the event of
 	// RetirementID; zero where it will not.
 	Retirement   time.Time
@@ -255,12 +262,12 @@ func (a *Account) shutDown(i *instance, reason string) {
 	}
 }
 
-// terminated frees what the instance held: EC2 deletes its volume and network interface with it.
+// terminated frees what the instance held.
 func (a *Account) terminated(i *instance) {
 	if i.State != StateShuttingDown {
 		return
 	}
-	a.freeAddress(i)
+	a.detach(i)
 	i.PrivateIP, i.PrivateDNSName = "", ""
 	a.setState(i, StateTerminated)
 }
@@ -285,58 +292,4 @@ func (a *Account) later(d time.Duration, do func()) {
 		defer a.mu.Unlock()
 		do()
 	})
-}
-
-// takeAddress gives an instance the first free address of its subnet.
-func (a *Account) takeAddress(i *instance, s *Subnet) error {
-	prefix, err := netip.ParsePrefix(s.CIDR)
-	if err != nil {
-		return fmt.Errorf("subnet %s: %w", s.ID, err)
-	}
-	used := a.compute.addresses[s.ID]
-	if used == nil {
-		used = map[netip.Addr]bool{}
-		a.compute.addresses[s.ID] = used
-	}
-	if s.AvailableIPs == 0 {
-		return refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", s.ID)
-	}
-	// The first four addresses are the VPC's own ("Subnet CIDR blocks" in the VPC User Guide).
-	ip := prefix.Addr()
-	for range 4 {
-		ip = ip.Next()
-	}
-	for used[ip] {
-		ip = ip.Next()
-	}
-	used[ip] = true
-	s.AvailableIPs--
-	i.PrivateIP = ip.String()
-	domain := a.region + ".compute.internal"
-	if a.region == "us-east-1" {
-		domain = "ec2.internal"
-	}
-	i.PrivateDNSName = "ip-" + strings.ReplaceAll(i.PrivateIP, ".", "-") + "." + domain
-	return nil
-}
-
-func (a *Account) freeAddress(i *instance) {
-	ip, err := netip.ParseAddr(i.PrivateIP)
-	if err != nil || !a.compute.addresses[i.SubnetID][ip] {
-		return
-	}
-	delete(a.compute.addresses[i.SubnetID], ip)
-	if s := a.ec2.subnets[i.SubnetID]; s != nil {
-		s.AvailableIPs++
-	}
-}
-
-// usesGroup tells whether a network interface of an instance bears the security group.
-func (s *computeState) usesGroup(id string) bool {
-	for i := range maps.Values(s.instances) {
-		if i.State != StateTerminated && slices.Contains(i.SecurityGroupIDs, id) {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,7 @@ package account
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,9 +273,12 @@ func (a *Account) launch(l Launch) ([]Instance, error) {
 			i.SpotRequestID = a.nextID("sir")
 		}
 		i.Cluster, i.Nodegroup = i.Tags["eks:cluster-name"], i.Tags["eks:nodegroup-name"]
-		if err := a.takeAddress(i, subnet); err != nil {
+		ip, err := a.takeAddress(subnet)
+		if err != nil {
 			return nil, err
 		}
+		i.PrivateIP, i.PrivateDNSName = ip.String(), a.privateDNSName(ip)
+		a.attach(i, l)
 		a.compute.instances[i.ID] = i
 		a.setState(i, StatePending)
 		a.later(a.compute.delays.Pending, func() {
@@ -286,6 +290,15 @@ func (a *Account) launch(l Launch) ([]Instance, error) {
 		out[len(out)-1].State = StatePending // what the call answers, however fast it boots
 	}
 	return out, nil
+}
+
+// privateDNSName is the name that EC2 gives the address of an instance.
+func (a *Account) privateDNSName(ip netip.Addr) string {
+	domain := a.region + ".compute.internal"
+	if a.region == "us-east-1" {
+		domain = "ec2.internal"
+	}
+	return "ip-" + strings.ReplaceAll(ip.String(), ".", "-") + "." + domain
 }
 
 // ownTags are those that EC2 itself puts on what it launches.

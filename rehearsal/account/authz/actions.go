@@ -88,8 +88,12 @@ var actions = sync.OnceValue(func() map[string]action {
 		}},
 		"iam:PassRole": {types: map[string]resourceType{"role": must(iamTags)}},
 		"iam:GetRole":  {types: map[string]resourceType{"role": must(iamTags)}},
+		// What the reference calls policy is a managed one.
+		"iam:GetPolicy":          {types: map[string]resourceType{"policy": must(iamTags)}},
+		"iam:ListPolicyVersions": {types: map[string]resourceType{"policy": must("")}},
 
 		"eks:DescribeCluster":               {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"eks:ListNodegroups":                {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"eks-auth:AssumeRoleForPodIdentity": {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
 		"logs:DescribeLogGroups":            {types: map[string]resourceType{"log-group": must("aws:ResourceTag/")}},
@@ -111,6 +115,9 @@ var actions = sync.OnceValue(func() map[string]action {
 	}
 	for _, name := range []string{"AddRoleTo", "RemoveRoleFrom", "Delete", "Get"} {
 		m["iam:"+name+"InstanceProfile"] = action{types: map[string]resourceType{"instance-profile": must("aws:ResourceTag/")}}
+	}
+	for _, name := range []string{"AttachedRolePolicies", "InstanceProfilesForRole", "RolePolicies"} {
+		m["iam:List"+name] = action{types: map[string]resourceType{"role": must(iamTags)}}
 	}
 	for _, name := range []string{"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"} {
 		m["sqs:"+name] = action{types: map[string]resourceType{"queue": must("aws:ResourceTag/")}}

@@ -124,7 +124,7 @@ func newInstance(i account.Instance) instanceXML {
 	}
 	x.Interfaces = []interfaceXML{{i.NetworkInterfaceID, i.SubnetID, i.VPCID, "interface", i.PrivateIP, x.Groups, "in-use"}}
 	d := deviceXML{Name: "/dev/xvda"}
-	d.EBS.Volume, d.EBS.Status, d.EBS.Delete = i.VolumeID, "attached", true
+	d.EBS.Volume, d.EBS.Status, d.EBS.Delete = i.VolumeID, "attached", !i.VolumeStays
 	x.Devices = []deviceXML{d}
 	return x
 }

@@ -13,6 +13,7 @@ func eksOperations() map[string]operation {
 	return map[string]operation{
 		"DescribeCluster": (*call).describeCluster,
 		"ListClusters":    (*call).listClusters,
+		"ListNodegroups":  (*call).listNodegroups,
 	}
 }
 
@@ -27,6 +28,8 @@ func route(method, path string) string {
 		return "ListClusters"
 	case method == http.MethodGet && len(parts) == 2:
 		return "DescribeCluster"
+	case method == http.MethodGet && len(parts) == 3 && parts[2] == "node-groups":
+		return "ListNodegroups"
 	case method == http.MethodPost && len(parts) == 3 && parts[2] == "assume-role-for-pod-identity":
 		return "AssumeRoleForPodIdentity"
 	}
@@ -105,6 +108,22 @@ func (c *call) describeCluster() (any, error) {
 		VPC:  vpc{v.VPCID, v.SubnetIDs, v.SecurityGroupIDs, v.ClusterSecurityGroupID, v.EndpointPublicAccess, v.EndpointPrivateAccess, v.PublicAccessCIDRs},
 		Tags: cluster.Tags,
 	}}, nil
+}
+
+func (c *call) listNodegroups() (any, error) {
+	name := c.clusterInPath()
+	target, _, missing := c.clusterTarget(name)
+	if err := c.authorize(authz.Call{Action: "eks:ListNodegroups", Targets: []authz.Target{target}}); err != nil {
+		return nil, err
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	names, err := c.account.ListNodegroups(name)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]string{"nodegroups": append([]string{}, names...)}, nil
 }
 
 func (c *call) listClusters() (any, error) {

@@ -17,8 +17,13 @@ func iamOperations() map[string]operation {
 		"CreateInstanceProfile":         (*call).createInstanceProfile,
 		"DeleteInstanceProfile":         (*call).deleteInstanceProfile,
 		"GetInstanceProfile":            (*call).getInstanceProfile,
+		"GetPolicy":                     (*call).getPolicy,
 		"GetRole":                       (*call).getRole,
+		"ListAttachedRolePolicies":      (*call).listAttachedRolePolicies,
 		"ListInstanceProfiles":          (*call).listInstanceProfiles,
+		"ListInstanceProfilesForRole":   (*call).listInstanceProfilesForRole,
+		"ListPolicyVersions":            (*call).listPolicyVersions,
+		"ListRolePolicies":              (*call).listRolePolicies,
 		"ListRoles":                     (*call).listRoles,
 		"RemoveRoleFromInstanceProfile": (*call).removeRoleFromInstanceProfile,
 		"TagInstanceProfile":            (*call).tagInstanceProfile,
@@ -218,21 +223,7 @@ func (c *call) listInstanceProfiles() (any, error) {
 	if err := c.authorize(authz.Call{Action: "iam:ListInstanceProfiles"}); err != nil {
 		return nil, err
 	}
-	items, next, err := page(c.account.ListInstanceProfiles(in.PathPrefix), in.MaxItems, in.Marker)
-	if err != nil {
-		return nil, err
-	}
-	out := struct {
-		Profiles  []profileXML `xml:"InstanceProfiles>member"`
-		Truncated bool         `xml:"IsTruncated"`
-		Marker    string       `xml:"Marker,omitempty"`
-	}{Truncated: next != "", Marker: next}
-	for _, p := range items {
-		x := newProfile(p)
-		x.Tags = nil // lists leave tags out (API reference, ListInstanceProfiles)
-		out.Profiles = append(out.Profiles, x)
-	}
-	return out, nil
+	return profileList(c.account.ListInstanceProfiles(in.PathPrefix), in.MaxItems, in.Marker)
 }
 
 func (c *call) getRole() (any, error) {

@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"eks-gpu-slicing/rehearsal/account"
+)
+
+// TestAttached: the volumes and interfaces of a launch, with the tags that the launch gave them.
+func TestAttached(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, _ := w.controller()
+	f, err := c.ec2.CreateFleet(t.Context(), w.fleet("lt-od", false, "g4dn.xlarge"))
+	w.ok(err)
+	id := f.Instances[0].InstanceIds[0]
+	admin := clientsOf(w.admin())
+	owned := []ec2types.Filter{{Name: aws.String("tag:kubernetes.io/cluster/c"), Values: []string{"owned"}}}
+	volumes, err := admin.ec2.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{Filters: owned})
+	w.ok(err)
+	if len(volumes.Volumes) != 1 {
+		t.Fatalf("volumes %+v", volumes.Volumes)
+	}
+	if v := volumes.Volumes[0]; *v.Size != 20 || v.VolumeType != ec2types.VolumeTypeGp3 || !*v.Encrypted || v.State != ec2types.VolumeStateInUse ||
+		*v.Attachments[0].InstanceId != id || !*v.Attachments[0].DeleteOnTermination || len(v.Tags) != 1 {
+		t.Errorf("volume %+v", v)
+	}
+	interfaces, err := admin.ec2.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{Filters: owned})
+	w.ok(err)
+	if len(interfaces.NetworkInterfaces) != 1 {
+		t.Fatalf("interfaces %+v", interfaces.NetworkInterfaces)
+	}
+	if n := interfaces.NetworkInterfaces[0]; *n.Attachment.InstanceId != id || *n.Groups[0].GroupId != w.group || n.Status != ec2types.NetworkInterfaceStatusInUse || len(n.TagSet) != 1 {
+		t.Errorf("interface %+v", n)
+	}
+	_, err = admin.ec2.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{VolumeIds: []string{"vol-0"}})
+	wantCode(t, err, "InvalidVolume.NotFound", http.StatusBadRequest, "vol-0")
+	_, err = admin.ec2.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("mood"), Values: []string{"good"}}}})
+	wantCode(t, err, "InvalidParameterValue", http.StatusBadRequest, "mood")
+}
+
+// TestRolePolicies: IAM's lists, page by page.
+func TestRolePolicies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"one", "two", "three"} {
+		w.grant(name, `{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*"}`)
+	}
+	c, role := clientsOf(w.admin()), aws.String("c-controller")
+	var names []string
+	pages := iam.NewListAttachedRolePoliciesPaginator(c.iam, &iam.ListAttachedRolePoliciesInput{RoleName: role, MaxItems: aws.Int32(2)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		w.ok(err)
+		for _, p := range page.AttachedPolicies {
+			names = append(names, *p.PolicyName)
+		}
+	}
+	if d := cmp.Diff([]string{"one", "two", "three"}, names); d != "" {
+		t.Errorf("attached (-want +got):\n%s", d)
+	}
+	arn := "arn:aws:iam::" + account.ID + ":policy/two"
+	_, err := w.account.CreatePolicyVersion(arn, `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`, true)
+	w.ok(err)
+	p, err := c.iam.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: &arn})
+	w.ok(err)
+	versions, err := c.iam.ListPolicyVersions(t.Context(), &iam.ListPolicyVersionsInput{PolicyArn: &arn})
+	w.ok(err)
+	if *p.Policy.DefaultVersionId != "v2" || *p.Policy.AttachmentCount != 1 || len(versions.Versions) != 2 || !versions.Versions[0].IsDefaultVersion || *versions.Versions[1].VersionId != "v1" {
+		t.Errorf("policy %+v, versions %+v", p.Policy, versions.Versions)
+	}
+	inline, err := c.iam.ListRolePolicies(t.Context(), &iam.ListRolePoliciesInput{RoleName: role})
+	if err != nil || len(inline.PolicyNames) != 0 {
+		t.Errorf("inline policies %v (%v)", inline, err)
+	}
+	profiles, err := c.iam.ListInstanceProfilesForRole(t.Context(), &iam.ListInstanceProfilesForRoleInput{RoleName: aws.String("c-node")})
+	if err != nil || len(profiles.InstanceProfiles) != 0 {
+		t.Errorf("profiles %v (%v)", profiles, err)
+	}
+	nobody := aws.String("nobody")
+	_, err = c.iam.ListAttachedRolePolicies(t.Context(), &iam.ListAttachedRolePoliciesInput{RoleName: nobody})
+	wantCode(t, err, "NoSuchEntity", http.StatusNotFound, "nobody")
+	_, err = c.iam.ListInstanceProfilesForRole(t.Context(), &iam.ListInstanceProfilesForRoleInput{RoleName: nobody})
+	wantCode(t, err, "NoSuchEntity", http.StatusNotFound, "nobody")
+	_, err = c.iam.ListPolicyVersions(t.Context(), &iam.ListPolicyVersionsInput{PolicyArn: aws.String("arn:aws:iam::111122223333:policy/none")})
+	wantCode(t, err, "NoSuchEntity", http.StatusNotFound, "none")
+
+	pod := clientsOf(w.config(w.pod()))
+	_, err = pod.iam.ListAttachedRolePolicies(t.Context(), &iam.ListAttachedRolePoliciesInput{RoleName: role})
+	wantCode(t, err, "AccessDenied", http.StatusForbidden, "iam:ListAttachedRolePolicies")
+	_, err = pod.iam.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: &arn})
+	wantCode(t, err, "AccessDenied", http.StatusForbidden, "iam:GetPolicy")
+}
+
+// TestGroups: node groups and log groups.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.admin()
+	c, logs := clientsOf(cfg), cloudwatchlogs.NewFromConfig(cfg)
+	groups, err := c.eks.ListNodegroups(t.Context(), &eks.ListNodegroupsInput{ClusterName: aws.String("c")})
+	if err != nil || len(groups.Nodegroups) != 0 {
+		t.Errorf("node groups %v (%v)", groups, err)
+	}
+	_, err = c.eks.ListNodegroups(t.Context(), &eks.ListNodegroupsInput{ClusterName: aws.String("d")})
+	wantCode(t, err, "ResourceNotFoundException", http.StatusNotFound, "No cluster found for name: d.")
+	for _, name := range []string{"/aws/eks/c/cluster", "/aws/eks/d/cluster", "/other"} {
+		_, err := w.account.CreateLogGroup(name, "", nil)
+		w.ok(err)
+	}
+	w.ok(w.account.PutRetentionPolicy("/aws/eks/c/cluster", 30))
+	var found []string
+	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("/aws/eks/"), Limit: aws.Int32(1)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		w.ok(err)
+		for _, g := range page.LogGroups {
+			found = append(found, *g.LogGroupName+" "+*g.Arn)
+			if retained := g.RetentionInDays != nil; retained != (*g.LogGroupName == "/aws/eks/c/cluster") {
+				t.Errorf("log group %+v", g)
+			}
+		}
+	}
+	const arn = "arn:aws:logs:us-west-2:111122223333:log-group:"
+	if d := cmp.Diff([]string{"/aws/eks/c/cluster " + arn + "/aws/eks/c/cluster:*", "/aws/eks/d/cluster " + arn + "/aws/eks/d/cluster:*"}, found); d != "" {
+		t.Errorf("log groups (-want +got):\n%s", d)
+	}
+	_, err = cloudwatchlogs.NewFromConfig(w.config(w.pod())).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
+	wantCode(t, err, "AccessDeniedException", http.StatusBadRequest, "logs:DescribeLogGroups")
+}

@@ -1,0 +1,184 @@
+package leftovers
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// byTag calls a Describe action once for each ownership tag, and each once for every thing that has
+// one, with the tag it was found by.
+func byTag[T any](f *finder, list func(types.Filter) ([]T, error), id func(T) *string, each func(T, string)) error {
+	seen := map[string]bool{}
+	for _, tag := range f.names.Tags {
+		found, err := list(types.Filter{Name: aws.String("tag:" + tag.Key), Values: []string{tag.Value}})
+		if err != nil {
+			return err
+		}
+		for _, one := range found {
+			if key := aws.ToString(id(one)); !seen[key] {
+				seen[key] = true
+				each(one, tag.String())
+			}
+		}
+	}
+	return nil
+}
+
+func tagValue(tags []types.Tag, key string) string {
+	for _, t := range tags {
+		if aws.ToString(t.Key) == key {
+			return aws.ToString(t.Value)
+		}
+	}
+	return ""
+}
+
+// withNodegroup tells whether something is a managed node group's that is listed itself.
+func (f *finder) withNodegroup(tags []types.Tag) bool {
+	return slices.Contains(f.nodegroups, tagValue(tags, "eks:nodegroup-name"))
+}
+
+// instances are those that cost something or may again.
+func (f *finder) instances(ctx context.Context) error {
+	alive := types.Filter{Name: aws.String("instance-state-name"), Values: []string{"pending", "running", "stopping", "stopped"}}
+	return byTag(f, func(tag types.Filter) ([]types.Instance, error) {
+		var out []types.Instance
+		pages := ec2.NewDescribeInstancesPaginator(f.ec2, &ec2.DescribeInstancesInput{Filters: []types.Filter{tag, alive}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range page.Reservations {
+				out = append(out, r.Instances...)
+			}
+		}
+		return out, nil
+	}, func(i types.Instance) *string { return i.InstanceId }, func(i types.Instance, why string) {
+		if f.withNodegroup(i.Tags) {
+			return
+		}
+		f.add("AWS::EC2::Instance", *i.InstanceId, why, string(i.State.Name),
+			[]string{"ec2", "terminate-instances", "--instance-ids", *i.InstanceId}, []string{"ec2", "wait", "instance-terminated", "--instance-ids", *i.InstanceId})
+	})
+}
+
+func (f *finder) interfaces(ctx context.Context) error {
+	return byTag(f, func(tag types.Filter) ([]types.NetworkInterface, error) {
+		var out []types.NetworkInterface
+		pages := ec2.NewDescribeNetworkInterfacesPaginator(f.ec2, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{tag}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, page.NetworkInterfaces...)
+		}
+		return out, nil
+	}, func(n types.NetworkInterface) *string { return n.NetworkInterfaceId }, func(n types.NetworkInterface, why string) {
+		if n.Attachment != nil && aws.ToBool(n.Attachment.DeleteOnTermination) {
+			return // goes with its instance
+		}
+		f.add("AWS::EC2::NetworkInterface", *n.NetworkInterfaceId, why, string(n.Status),
+			[]string{"ec2", "delete-network-interface", "--network-interface-id", *n.NetworkInterfaceId})
+	})
+}
+
+func (f *finder) volumes(ctx context.Context) error {
+	return byTag(f, func(tag types.Filter) ([]types.Volume, error) {
+		var out []types.Volume
+		pages := ec2.NewDescribeVolumesPaginator(f.ec2, &ec2.DescribeVolumesInput{Filters: []types.Filter{tag}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, page.Volumes...)
+		}
+		return out, nil
+	}, func(v types.Volume) *string { return v.VolumeId }, func(v types.Volume, why string) {
+		if slices.ContainsFunc(v.Attachments, func(a types.VolumeAttachment) bool { return aws.ToBool(a.DeleteOnTermination) }) {
+			return // goes with its instance
+		}
+		f.add("AWS::EC2::Volume", *v.VolumeId, why, string(v.State), []string{"ec2", "delete-volume", "--volume-id", *v.VolumeId})
+	})
+}
+
+// securityGroups are those that EKS and the program made for the cluster. The one of the pulumi-eks
+// component bears no tag of the cluster, so it is found while the cluster names it.
+func (f *finder) securityGroups(ctx context.Context) error {
+	describe := func(in *ec2.DescribeSecurityGroupsInput) ([]types.SecurityGroup, error) {
+		var out []types.SecurityGroup
+		pages := ec2.NewDescribeSecurityGroupsPaginator(f.ec2, in)
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, page.SecurityGroups...)
+		}
+		return out, nil
+	}
+	listed := map[string]bool{}
+	add := func(g types.SecurityGroup, why string) {
+		if listed[*g.GroupId] || f.cluster != nil && tagValue(g.Tags, "aws:eks:cluster-name") == f.names.Cluster {
+			return // EKS deletes its own with the cluster
+		}
+		listed[*g.GroupId] = true
+		f.add("AWS::EC2::SecurityGroup", *g.GroupId, why, "", []string{"ec2", "delete-security-group", "--group-id", *g.GroupId})
+	}
+	err := byTag(f, func(tag types.Filter) ([]types.SecurityGroup, error) {
+		return describe(&ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{tag}})
+	}, func(g types.SecurityGroup) *string { return g.GroupId }, add)
+	if err != nil || f.cluster == nil || f.cluster.ResourcesVpcConfig == nil || len(f.cluster.ResourcesVpcConfig.SecurityGroupIds) == 0 {
+		return err
+	}
+	named, err := describe(&ec2.DescribeSecurityGroupsInput{GroupIds: f.cluster.ResourcesVpcConfig.SecurityGroupIds})
+	if err != nil {
+		return err
+	}
+	for _, g := range named {
+		if strings.HasSuffix(tagValue(g.Tags, "Name"), "-eksClusterSecurityGroup") { // clusterSecurityGroup of pulumi-eks' cluster.ts
+			add(g, "named by the cluster")
+		}
+	}
+	return nil
+}
+
+func (f *finder) launchTemplates(ctx context.Context) error {
+	describe := func(by types.Filter) ([]types.LaunchTemplate, error) {
+		var out []types.LaunchTemplate
+		pages := ec2.NewDescribeLaunchTemplatesPaginator(f.ec2, &ec2.DescribeLaunchTemplatesInput{Filters: []types.Filter{by}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, page.LaunchTemplates...)
+		}
+		return out, nil
+	}
+	add := func(t types.LaunchTemplate, why string) {
+		if f.withNodegroup(t.Tags) {
+			return
+		}
+		f.add("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, why, "", []string{"ec2", "delete-launch-template", "--launch-template-id", *t.LaunchTemplateId})
+	}
+	own, err := describe(types.Filter{Name: aws.String("launch-template-name"), Values: []string{f.names.LaunchTemplate}})
+	if err != nil {
+		return err
+	}
+	for _, t := range own {
+		add(t, "name "+f.names.LaunchTemplate)
+	}
+	return byTag(f, describe, func(t types.LaunchTemplate) *string { return t.LaunchTemplateId }, func(t types.LaunchTemplate, why string) {
+		if aws.ToString(t.LaunchTemplateName) != f.names.LaunchTemplate {
+			add(t, why)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+// Package leftovers lists what a stack of the program has left in an AWS account, with the commands
+// that remove it. It reads only; whoever reads the list decides.
+//
+// A thing is the stack's by its exact name, for what the program names (see [Names]), or by an exact
+// tag, for what Karpenter and EKS make for the cluster: instances, volumes, network interfaces,
+// launch templates, security groups, instance profiles. A name that merely begins alike, and a tag
+// of another cluster, are never enough.
+//
+// Gotchas:
+//
+//   - Of a stack that is up everything is listed: it is what a destroy will remove.
+//   - What goes with something else is not listed: a volume or an interface that its instance takes
+//     with it, the nodes and the launch template of a managed node group that is listed.
+//   - The list is in the order in which the commands work: what holds something comes before what
+//     it holds.
+//   - Calls that are denied leave their part of the list out; [Find] says which they were.
+//     [Actions] are the permissions it needs.
+package leftovers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// Item is one thing that is left.
+type Item struct {
+	// Type is the CloudFormation name of its type, such as AWS::EC2::Instance. ID is the name or
+	// ID it goes by.
+	Type, ID string
+	// Why says by what it is the stack's: "name", or a tag as KEY=VALUE.
+	Why string
+	// State is what EC2 or EKS say of it, such as running; "" for types without.
+	State string
+	// Remove are the commands that remove it, to be run one after the other.
+	Remove []string
+}
+
+// Report is what Find found.
+type Report struct {
+	// Account is the number of the account that was asked, Region where, Cluster for which
+	// cluster's stack.
+	Account, Region, Cluster string
+	Items                    []Item
+}
+
+// Actions are the IAM actions that [Find] calls, all of them reads.
+func Actions() []string {
+	return []string{
+		"ec2:DescribeInstances", "ec2:DescribeLaunchTemplates", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeVolumes",
+		"eks:DescribeCluster", "eks:ListNodegroups",
+		"events:ListTargetsByRule",
+		"iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
+		"iam:ListPolicyVersions", "iam:ListRolePolicies",
+		"logs:DescribeLogGroups",
+		"sqs:GetQueueUrl",
+	}
+}
+
+// finder asks one account for one stack.
+type finder struct {
+	names  Names
+	report *Report
+	// partition is that of the caller's ARN, such as aws.
+	partition string
+
+	ec2    *ec2.Client
+	eks    *eks.Client
+	events *eventbridge.Client
+	iam    *iam.Client
+	logs   *cloudwatchlogs.Client
+	sqs    *sqs.Client
+
+	// cluster is nil where there is none; nodegroups are the names of its node groups.
+	cluster    *types.Cluster
+	nodegroups []string
+}
+
+// Find lists what the stack of a cluster has left in the account and region that cfg is for. With an
+// error the list holds what could be read.
+func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) {
+	if cluster == "" {
+		return nil, errors.New("no cluster name: give the stack's clusterName, `pulumi config get clusterName`")
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("no region: give the stack's, `pulumi config get aws:region`, as AWS_REGION")
+	}
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return nil, fmt.Errorf("who calls: %w; check with `aws sts get-caller-identity`", err)
+	}
+	f := &finder{
+		names:  NamesOf(cluster, cfg.Region),
+		report: &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster},
+		ec2:    ec2.NewFromConfig(cfg), eks: eks.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
+		iam: iam.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
+	}
+	if parts := strings.SplitN(aws.ToString(who.Arn), ":", 3); len(parts) == 3 {
+		f.partition = parts[1]
+	}
+	var errs []error
+	for _, step := range []struct {
+		what string
+		find func(context.Context) error
+	}{
+		// What the cluster names and holds bears on the rest. Node groups go first: Karpenter runs
+		// on one, and launches again what is ended. EKS deletes the cluster's security group only
+		// if no network interface bears it.
+		{"the EKS cluster and its node groups", f.readCluster},
+		{"EC2 instances", f.instances},
+		{"network interfaces", f.interfaces},
+		{"the EKS cluster", f.addCluster},
+		{"EBS volumes", f.volumes},
+		{"security groups", f.securityGroups},
+		{"launch templates", f.launchTemplates},
+		{"instance profiles", f.profiles},
+		{"IAM roles", f.roles},
+		{"IAM policies", f.policies},
+		{"EventBridge rules", f.rules},
+		{"the interruption queue", f.queue},
+		{"the log group", f.logGroup},
+	} {
+		if err := step.find(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s could not be read: %w", step.what, err))
+		}
+	}
+	return f.report, errors.Join(errs...)
+}
+
+// add puts something on the list. Each command is the words of one, without the region.
+func (f *finder) add(kind, id, why, state string, commands ...[]string) {
+	item := Item{Type: kind, ID: id, Why: why, State: state}
+	for _, words := range commands {
+		item.Remove = append(item.Remove, f.command(words...))
+	}
+	f.report.Items = append(f.report.Items, item)
+}
+
+// command is a call of the AWS CLI, quoted for a shell.
+func (f *finder) command(words ...string) string {
+	at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "--") })
+	// The CLI wants a region for IAM too, which has none.
+	all := slices.Concat([]string{"aws"}, words[:at], []string{"--region", f.report.Region}, words[at:])
+	for i, w := range all {
+		if strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(plain, r) }) {
+			all[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+"
+
+// isCode tells whether AWS answered with one of the error codes.
+func isCode(err error, codes ...string) bool {
+	e, ok := errors.AsType[smithy.APIError](err)
+	return ok && slices.Contains(codes, e.ErrorCode())
+}

@@ -1,0 +1,369 @@
+package leftovers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+
+	"eks-gpu-slicing/rehearsal/account"
+	"eks-gpu-slicing/rehearsal/account/wire"
+)
+
+const region = "us-west-1"
+
+// estate is an account on the wire.
+type estate struct {
+	*testing.T
+	account *account.Account
+	handler *wire.Handler
+	url     string
+}
+
+func newEstate(t *testing.T) *estate {
+	t.Helper()
+	a, err := account.New(account.Options{Region: region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &estate{T: t, account: a, handler: wire.New(wire.Options{Account: a})}
+	server := httptest.NewServer(e.handler)
+	t.Cleanup(server.Close)
+	e.url = server.URL
+	return e
+}
+
+func (e *estate) ok(err error) {
+	e.Helper()
+	if err != nil {
+		e.Fatal(err)
+	}
+}
+
+func (e *estate) config(c account.Credentials) aws.Config {
+	return aws.Config{
+		Region: region, BaseEndpoint: &e.url, RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
+		}),
+	}
+}
+
+// find looks for what the stack of cluster gpu has.
+func (e *estate) find() *Report {
+	e.Helper()
+	r, err := Find(e.Context(), e.config(e.account.UserCredentials()), "gpu")
+	e.ok(err)
+	return r
+}
+
+func (e *estate) role(name, service string, policies ...string) string {
+	e.Helper()
+	r, err := e.account.CreateRole(account.CreateRoleInput{
+		Name: name, AssumeRolePolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
+	})
+	e.ok(err)
+	for _, p := range policies {
+		e.ok(e.account.AttachRolePolicy(name, p))
+	}
+	return r.ARN
+}
+
+// stack makes what the program makes for a cluster, by the names it has there, and what Karpenter
+// and EKS make of it.
+func (e *estate) stack(cluster string) {
+	e.Helper()
+	a := e.account
+	const managed = "arn:aws:iam::aws:policy/"
+	_, err := a.CreateLogGroup("/aws/eks/"+cluster+"/cluster", "", nil)
+	e.ok(err)
+	clusterRole := e.role(cluster+"-cluster-us-west-1", "eks.amazonaws.com", managed+"AmazonEKSClusterPolicy")
+	nodeRole := e.role(cluster+"-controller-node-us-west-1", "ec2.amazonaws.com", managed+"AmazonEKSWorkerNodePolicy")
+	e.role(cluster+"-karpenter-node-us-west-1", "ec2.amazonaws.com", managed+"AmazonEKSWorkerNodePolicy")
+	var own []string
+	for _, part := range []string{"node-launch", "node-lifecycle", "instance-profiles", "discovery"} {
+		p, err := a.CreatePolicy(account.CreatePolicyInput{Name: cluster + "-karpenter-" + part + "-us-west-1", Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}`})
+		e.ok(err)
+		own = append(own, p.ARN)
+	}
+	_, err = a.CreatePolicyVersion(own[0], `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*"}]}`, true)
+	e.ok(err)
+	e.role(cluster+"-karpenter-us-west-1", "pods.eks.amazonaws.com", own...)
+	q, err := a.CreateQueue(cluster+"-karpenter", nil, nil)
+	e.ok(err)
+	for _, rule := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
+		_, err := a.PutRule(account.EventRule{Name: cluster + "-" + rule, EventPattern: `{"source":["x"]}`})
+		e.ok(err)
+		e.ok(a.PutTarget("", cluster+"-"+rule, account.EventTarget{ID: "karpenter", ARN: q.ARN}))
+	}
+	vpcs, err := a.DescribeVpcs()
+	e.ok(err)
+	sg, err := a.CreateSecurityGroup(account.CreateSecurityGroupInput{Name: cluster + "-eksClusterSecurityGroup-1234567", Description: "d", VPCID: vpcs[0].ID, Tags: account.Tags{"Name": "cluster-eksClusterSecurityGroup"}})
+	e.ok(err)
+	var subnets []string
+	all, err := a.DescribeSubnets()
+	e.ok(err)
+	for _, s := range all {
+		subnets = append(subnets, s.ID)
+	}
+	c, err := a.CreateCluster(account.CreateClusterInput{
+		Name: cluster, Version: "1.35", RoleARN: clusterRole, AuthenticationMode: account.AuthAPI, LogTypes: []string{"audit"},
+		VPC: account.ClusterVPC{SubnetIDs: subnets, SecurityGroupIDs: []string{sg.ID}, EndpointPublicAccess: true},
+	})
+	e.ok(err)
+	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: cluster + "-controllers"})
+	e.ok(err)
+	_, err = a.CreateNodegroup(account.Nodegroup{
+		ClusterName: cluster, Name: cluster + "-controllers", NodeRoleARN: nodeRole, SubnetIDs: subnets, AMIType: "AL2023_ARM_64_STANDARD", InstanceTypes: []string{"m7g.large"},
+		Scaling: account.Scaling{Min: 1, Max: 2, Desired: 2}, LaunchTemplate: &account.LaunchTemplateRef{ID: lt.ID, Version: "1"},
+	})
+	e.ok(err)
+	e.karpenter(cluster, c.VPC.ClusterSecurityGroupID, subnets[0])
+}
+
+// karpenter makes what Karpenter makes, and what the VPC CNI leaves behind.
+func (e *estate) karpenter(cluster, group, subnet string) {
+	e.Helper()
+	a := e.account
+	tags := account.Tags{"kubernetes.io/cluster/" + cluster: "owned", "eks:eks-cluster-name": cluster, "karpenter.sh/nodepool": "gpu"}
+	_, err := a.CreateInstanceProfile(cluster+"_1", "/karpenter/us-west-1/"+cluster+"/1/", tags)
+	e.ok(err)
+	e.ok(a.AddRoleToInstanceProfile(cluster+"_1", cluster+"-karpenter-node-us-west-1"))
+	image, err := a.GetParameter("/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/image_id")
+	e.ok(err)
+	no := false
+	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{
+		Name: "karpenter.k8s.aws/" + cluster, Tags: tags, Data: account.LaunchTemplateData{
+			ImageID: image.Value, InstanceType: "m7i.large", IAMInstanceProfile: cluster + "_1", SecurityGroupIDs: []string{group},
+			BlockDevices: []account.BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 20}, {DeviceName: "/dev/xvdb", VolumeSize: 50, DeleteOnTermination: &no}},
+		},
+	})
+	e.ok(err)
+	launch := account.LaunchInput{Template: &account.LaunchTemplateRef{ID: lt.ID}, SubnetID: subnet, Count: 2, Tags: map[string]account.Tags{"instance": tags, "volume": tags, "network-interface": tags}}
+	launched, err := a.RunInstances(launch)
+	e.ok(err)
+	_, err = a.TerminateInstances(launched[0].ID) // its second volume stays
+	e.ok(err)
+	_, err = a.CreateNetworkInterface(account.NetworkInterface{
+		SubnetID: subnet, SecurityGroupIDs: []string{group}, Description: "aws-K8S-" + launched[0].ID, Tags: account.Tags{"cluster.k8s.amazonaws.com/name": cluster},
+	})
+	e.ok(err)
+}
+
+// TestFindsEverything: all that a stack makes is found, nothing of a stack of a longer name is, and
+// the commands, run one after the other, leave nothing.
+func TestFindsEverything(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	if r := e.find(); len(r.Items) != 0 || r.Account != account.ID || r.Region != region {
+		t.Fatalf("of an empty account: %+v", r)
+	}
+	e.stack("gpu-slicing")
+	_, err := e.account.CreateLogGroup("/aws/eks/gpu/cluster-of-old", "", nil)
+	e.ok(err)
+	others := e.account.Leftovers()
+	e.stack("gpu")
+
+	r := e.find()
+	var kinds []string
+	count := map[string]int{}
+	for _, i := range r.Items {
+		if count[i.Type]++; count[i.Type] == 1 {
+			kinds = append(kinds, i.Type)
+		}
+		if i.Why == "" || len(i.Remove) == 0 || strings.Contains(strings.Join(i.Remove, " "), "gpu-slicing") {
+			t.Errorf("%+v", i)
+		}
+	}
+	want := []string{
+		"AWS::EKS::Nodegroup", "AWS::EC2::Instance", "AWS::EC2::NetworkInterface", "AWS::EKS::Cluster", "AWS::EC2::Volume", "AWS::EC2::SecurityGroup",
+		"AWS::EC2::LaunchTemplate", "AWS::IAM::InstanceProfile", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::Events::Rule", "AWS::SQS::Queue", "AWS::Logs::LogGroup",
+	}
+	if d := cmp.Diff(want, kinds); d != "" {
+		t.Errorf("kinds in their order (-want +got):\n%s", d)
+	}
+	if count["AWS::EC2::Instance"] != 1 {
+		t.Errorf("%d instances, want 1: those of the node group go with it", count["AWS::EC2::Instance"])
+	}
+	for _, i := range r.Items {
+		for _, command := range i.Remove {
+			if err := e.run(command); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	}
+	if d := cmp.Diff(others, e.account.Leftovers()); d != "" {
+		t.Errorf("after the commands, beside what another stack has (-want +got):\n%s", d)
+	}
+	if again := e.find(); len(again.Items) != 0 {
+		t.Errorf("after the commands: %+v", again.Items)
+	}
+}
+
+// TestFindsWhatOutlivesTheCluster: without the cluster, its things are found by their tags and names.
+func TestFindsWhatOutlivesTheCluster(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.stack("gpu")
+	e.ok(e.account.DeleteNodegroup("gpu", "gpu-controllers"))
+	e.ok(e.account.DeleteCluster("gpu"))
+	count := map[string]int{}
+	for _, i := range e.find().Items {
+		count[i.Type]++
+	}
+	want := map[string]int{
+		"AWS::EC2::Instance": 1, "AWS::EC2::NetworkInterface": 1, "AWS::EC2::Volume": 2, "AWS::EC2::SecurityGroup": 1, "AWS::EC2::LaunchTemplate": 2,
+		"AWS::IAM::InstanceProfile": 1, "AWS::IAM::Role": 4, "AWS::IAM::ManagedPolicy": 4, "AWS::Events::Rule": 5, "AWS::SQS::Queue": 1, "AWS::Logs::LogGroup": 1,
+	}
+	if d := cmp.Diff(want, count); d != "" {
+		t.Errorf("found (-want +got):\n%s", d)
+	}
+}
+
+// TestReadsOnly: Find gets along with the permissions it names, and with nothing more.
+func TestReadsOnly(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.stack("gpu")
+	reader := func(actions []string) aws.Config {
+		t.Helper()
+		e.role("reader", "ec2.amazonaws.com")
+		p, err := e.account.CreatePolicy(account.CreatePolicyInput{Name: "reader", Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"*"}]}`})
+		e.ok(err)
+		e.ok(e.account.AttachRolePolicy("reader", p.ARN))
+		_, err = e.account.CreateInstanceProfile("reader", "", nil)
+		e.ok(err)
+		e.ok(e.account.AddRoleToInstanceProfile("reader", "reader"))
+		image, err := e.account.GetParameter("/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/image_id")
+		e.ok(err)
+		out, err := e.account.RunInstances(account.LaunchInput{Count: 1, Data: account.LaunchTemplateData{ImageID: image.Value, InstanceType: "m7i.large", IAMInstanceProfile: "reader"}})
+		e.ok(err)
+		s, err := e.account.InstanceCredentials(out[0].ID)
+		e.ok(err)
+		return e.config(s.Credentials)
+	}
+	cfg := reader(Actions())
+	r, err := Find(t.Context(), cfg, "gpu")
+	e.ok(err)
+	if d := cmp.Diff(e.find().Items, r.Items); d != "" || len(e.handler.Denied()) > 0 {
+		t.Errorf("with the named permissions: %+v (-administrator +reader):\n%s", e.handler.Denied(), d)
+	}
+	called := map[string]bool{}
+	for _, c := range e.handler.Calls() {
+		called[c.Service+":"+c.Action] = true
+	}
+	delete(called, "sts:GetCallerIdentity") // needs no permission
+	var got []string
+	for action := range called {
+		got = append(got, action)
+	}
+	slices.Sort(got)
+	if d := cmp.Diff(Actions(), got); d != "" {
+		t.Errorf("what it calls (-named +called):\n%s", d)
+	}
+}
+
+// TestSaysWhatItCouldNotRead: a part that is denied is named, and the others are listed.
+func TestSaysWhatItCouldNotRead(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.stack("gpu")
+	whole := len(e.find().Items)
+	for _, service := range []string{"ec2", "eks", "events", "iam", "logs", "sqs"} {
+		fault, err := e.account.Faults().Install(account.Outage{Service: service, Kind: account.Unavailable})
+		e.ok(err)
+		r, err := Find(t.Context(), e.config(e.account.UserCredentials()), "gpu")
+		if err == nil || !strings.Contains(err.Error(), " could not be read: ") || len(r.Items) == 0 || service != "eks" && len(r.Items) >= whole {
+			t.Errorf("without %s: %d of %d items, %v", service, len(r.Items), whole, err)
+		}
+		fault.Lift()
+	}
+	_, err := e.account.Faults().Install(account.Outage{Service: "sts", Kind: account.Unavailable})
+	e.ok(err)
+	if _, err := Find(t.Context(), e.config(e.account.UserCredentials()), "gpu"); err == nil || !strings.Contains(err.Error(), "aws sts get-caller-identity") {
+		t.Errorf("without who calls: %v", err)
+	}
+}
+
+func TestFindRefuses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ cluster, region, text string }{
+		"no cluster": {"", region, "pulumi config get clusterName"},
+		"no region":  {"gpu", "", "AWS_REGION"},
+	} {
+		if _, err := Find(t.Context(), aws.Config{Region: tc.region}, tc.cluster); err == nil || !strings.Contains(err.Error(), tc.text) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCommandsAreQuoted(t *testing.T) {
+	t.Parallel()
+	f := &finder{report: &Report{Region: region}}
+	if got, want := f.command("iam", "delete-role", "--role-name", "it's a role"), `aws iam delete-role --region us-west-1 --role-name 'it'\''s a role'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := f.command("ec2", "delete-volume", "--volume-id", "vol-1"), "aws ec2 delete-volume --region us-west-1 --volume-id vol-1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// run does to the account what a printed command does to AWS.
+func (e *estate) run(command string) error {
+	words := strings.Fields(command)
+	flags := map[string]string{}
+	at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "--") })
+	for i := at; i+1 < len(words); i += 2 {
+		flags[words[i]] = words[i+1]
+	}
+	if words[0] != "aws" || flags["--region"] != region {
+		return fmt.Errorf("is no command for %s", region)
+	}
+	a := e.account
+	switch words[1] + " " + words[2] {
+	case "eks wait", "ec2 wait":
+		return nil // all is done at once
+	case "eks delete-nodegroup":
+		return a.DeleteNodegroup(flags["--cluster-name"], flags["--nodegroup-name"])
+	case "eks delete-cluster":
+		return a.DeleteCluster(flags["--name"])
+	case "ec2 terminate-instances":
+		_, err := a.TerminateInstances(flags["--instance-ids"])
+		return err
+	case "ec2 delete-network-interface":
+		return a.DeleteNetworkInterface(flags["--network-interface-id"])
+	case "ec2 delete-volume":
+		return a.DeleteVolume(flags["--volume-id"])
+	case "ec2 delete-security-group":
+		return a.DeleteSecurityGroup(flags["--group-id"])
+	case "ec2 delete-launch-template":
+		return a.DeleteLaunchTemplate(flags["--launch-template-id"])
+	case "iam remove-role-from-instance-profile":
+		return a.RemoveRoleFromInstanceProfile(flags["--instance-profile-name"], flags["--role-name"])
+	case "iam delete-instance-profile":
+		return a.DeleteInstanceProfile(flags["--instance-profile-name"])
+	case "iam detach-role-policy":
+		return a.DetachRolePolicy(flags["--role-name"], flags["--policy-arn"])
+	case "iam delete-role":
+		return a.DeleteRole(flags["--role-name"])
+	case "iam delete-policy-version":
+		return a.DeletePolicyVersion(flags["--policy-arn"], flags["--version-id"])
+	case "iam delete-policy":
+		return a.DeletePolicy(flags["--policy-arn"])
+	case "events remove-targets":
+		return a.RemoveTarget("", flags["--rule"], flags["--ids"])
+	case "events delete-rule":
+		return a.DeleteRule("", flags["--name"])
+	case "sqs delete-queue":
+		return a.DeleteQueue(flags["--queue-url"])
+	case "logs delete-log-group":
+		return a.DeleteLogGroup(flags["--log-group-name"])
+	}
+	return errors.New("is unknown")
+}

@@ -1,0 +1,60 @@
+package leftovers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Names are what a stack's things go by. The program makes them of the cluster's name and the region
+// (its settings.Name); TestNamesAreTheProgramsOwn holds them together.
+type Names struct {
+	Cluster, LogGroup, Nodegroup, LaunchTemplate, Queue string
+	Roles, Policies, Rules                              []string
+	// ProfilePath is the path of the instance profiles that Karpenter makes (its
+	// pkg/apis/v1, InstanceProfilePath).
+	ProfilePath string
+	// Tags are those by which a thing is the cluster's, whoever made it.
+	Tags []Tag
+}
+
+// Tag is a tag with its value.
+type Tag struct{ Key, Value string }
+
+func (t Tag) String() string { return t.Key + "=" + t.Value }
+
+// NamesOf are the names of a cluster's stack in a region.
+func NamesOf(cluster, region string) Names {
+	n := Names{
+		Cluster: cluster, LogGroup: "/aws/eks/" + cluster + "/cluster",
+		Nodegroup: name(cluster, "controllers", 63), LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
+		ProfilePath: "/karpenter/" + region + "/" + cluster + "/",
+		Tags: []Tag{
+			{"kubernetes.io/cluster/" + cluster, "owned"}, // Karpenter, EKS and the program's node groups
+			{"eks:eks-cluster-name", cluster},             // Karpenter
+			{"eks:cluster-name", cluster},                 // managed node groups
+			{"aws:eks:cluster-name", cluster},             // EKS, its security group
+			{"cluster.k8s.amazonaws.com/name", cluster},   // the VPC CNI, its network interfaces
+		},
+	}
+	for _, part := range []string{"cluster", "controller-node", "karpenter-node", "karpenter"} {
+		n.Roles = append(n.Roles, name(cluster, part+"-"+region, 64))
+	}
+	for _, part := range []string{"node-launch", "node-lifecycle", "instance-profiles", "discovery"} {
+		n.Policies = append(n.Policies, name(cluster, "karpenter-"+part+"-"+region, 128))
+	}
+	for _, part := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
+		n.Rules = append(n.Rules, name(cluster, part, 64))
+	}
+	return n
+}
+
+// name is the program's settings.Name: a name that is too long is cut and bears a hash of the whole
+// cluster name.
+func name(cluster, part string, limit int) string {
+	if whole := cluster + "-" + part; len(whole) <= limit {
+		return whole
+	}
+	sum := sha256.Sum256([]byte(cluster))
+	hash := hex.EncodeToString(sum[:])[:8]
+	return cluster[:max(limit-len(part)-len(hash)-2, 0)] + "-" + hash + "-" + part
+}

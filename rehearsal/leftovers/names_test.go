@@ -1,0 +1,110 @@
+package leftovers
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const root = "../.."
+
+// TestNamesAreTheProgramsOwn holds the names against those in the program's rendered stacks.
+func TestNamesAreTheProgramsOwn(t *testing.T) {
+	t.Parallel()
+	found, err := filepath.Glob(filepath.Join(root, "testdata", "rendered", "*", "policy-*-karpenter-discovery-*.json"))
+	if err != nil || len(found) < 2 {
+		t.Fatalf("rendered stacks: %v (%v)", found, err)
+	}
+	for _, file := range found {
+		cluster, region, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "policy-"), ".json"), "-karpenter-discovery-")
+		n := NamesOf(cluster, region)
+		rendered := func(kind string) []string {
+			t.Helper()
+			files, err := filepath.Glob(filepath.Join(filepath.Dir(file), kind+"-*.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, f := range files {
+				files[i] = strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), kind+"-"), ".json")
+			}
+			return files
+		}
+		for kind, want := range map[string][]string{"policy": n.Policies, "trust": n.Roles} {
+			if d := cmp.Diff(slices.Sorted(slices.Values(want)), rendered(kind)); d != "" {
+				t.Errorf("%s: names of kind %s (-here +rendered):\n%s", filepath.Dir(file), kind, d)
+			}
+		}
+		var policy struct {
+			Statement []struct{ Resource []string }
+		}
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "queue-policy.json"))
+		if err == nil {
+			err = json.Unmarshal(text, &policy)
+		}
+		if err != nil || policy.Statement[0].Resource[0] != "arn:aws:sqs:"+region+":111122223333:"+n.Queue {
+			t.Errorf("queue %s is not %v (%v)", n.Queue, policy, err)
+		}
+	}
+}
+
+// TestNamesAreAll: whatever the program names after the cluster is in NamesOf. A name that is new
+// must be added there, then here.
+func TestNamesAreAll(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		`"cluster-"+s.Region, MaxRoleName`,
+		`"controller", 255`, // a tag's value
+		`"controller-node-"+s.Region, MaxRoleName`,
+		`"controllers", 128`,
+		`"controllers", 63`,
+		`"karpenter", 80`,
+		`"karpenter-"+p.Part+"-"+s.Region, 128`,
+		`"karpenter-"+s.Region, cluster.MaxRoleName`,
+		`"karpenter-node-"+s.Region, cluster.MaxRoleName`,
+		`r.name, 64`,
+	}
+	var got, rules []string
+	for _, part := range []string{"*.go", "cluster/*.go", "karpenter/*.go", "gpu/*.go", "nodepools/*.go"} {
+		files, err := filepath.Glob(filepath.Join(root, part))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range regexp.MustCompile(`\bs\.Name\((.+?)\)`).FindAllSubmatch(text, -1) {
+				got = append(got, string(m[1]))
+			}
+			for _, m := range regexp.MustCompile(`\{"([a-z-]+)", "aws\.`).FindAllSubmatch(text, -1) {
+				rules = append(rules, "gpu-"+string(m[1]))
+			}
+		}
+	}
+	slices.Sort(got)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("names the program makes (-known +made):\n%s", d)
+	}
+	if d := cmp.Diff(NamesOf("gpu", "us-west-1").Rules, rules); d != "" {
+		t.Errorf("event rules (-here +program's):\n%s", d)
+	}
+}
+
+// TestLongName: what the program's settings.Name makes of a name that is too long.
+func TestLongName(t *testing.T) {
+	t.Parallel()
+	n := NamesOf(strings.Repeat("a", 99)+"x", "ap-southeast-1")
+	if want := "aaaaaaaaaaaaaaaaaaaaaaaaa-080b5dfd-karpenter-node-ap-southeast-1"; !slices.Contains(n.Roles, want) {
+		t.Errorf("roles %q, want %s among them", n.Roles, want)
+	}
+}

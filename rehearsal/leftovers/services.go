@@ -1,0 +1,111 @@
+package leftovers
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// readCluster finds the cluster and its node groups, whoever made those: none of them outlives it.
+func (f *finder) readCluster(ctx context.Context) error {
+	name := f.names.Cluster
+	found, err := f.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.cluster = found.Cluster
+	pages := eks.NewListNodegroupsPaginator(f.eks, &eks.ListNodegroupsInput{ClusterName: &name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, group := range page.Nodegroups {
+			f.nodegroups = append(f.nodegroups, group)
+			f.add("AWS::EKS::Nodegroup", group, "in cluster "+name, "",
+				[]string{"eks", "delete-nodegroup", "--cluster-name", name, "--nodegroup-name", group},
+				[]string{"eks", "wait", "nodegroup-deleted", "--cluster-name", name, "--nodegroup-name", group})
+		}
+	}
+	return nil
+}
+
+func (f *finder) addCluster(context.Context) error {
+	if name := f.names.Cluster; f.cluster != nil {
+		f.add("AWS::EKS::Cluster", name, "name", string(f.cluster.Status),
+			[]string{"eks", "delete-cluster", "--name", name}, []string{"eks", "wait", "cluster-deleted", "--name", name})
+	}
+	return nil
+}
+
+func (f *finder) rules(ctx context.Context) error {
+	for _, name := range f.names.Rules {
+		targets, err := f.targets(ctx, name)
+		if isCode(err, "ResourceNotFoundException") {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var commands [][]string
+		if len(targets) > 0 {
+			commands = append(commands, append([]string{"events", "remove-targets", "--rule", name, "--ids"}, targets...))
+		}
+		f.add("AWS::Events::Rule", name, "name", "", append(commands, []string{"events", "delete-rule", "--name", name})...)
+	}
+	return nil
+}
+
+// targets are the IDs of a rule's targets.
+func (f *finder) targets(ctx context.Context, rule string) ([]string, error) {
+	var ids []string
+	in := &eventbridge.ListTargetsByRuleInput{Rule: &rule}
+	for {
+		page, err := f.events.ListTargetsByRule(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Targets {
+			ids = append(ids, *t.Id)
+		}
+		if in.NextToken = page.NextToken; in.NextToken == nil {
+			return ids, nil
+		}
+	}
+}
+
+func (f *finder) queue(ctx context.Context) error {
+	q, err := f.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &f.names.Queue})
+	if isCode(err, "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.add("AWS::SQS::Queue", *q.QueueUrl, "name "+f.names.Queue, "", []string{"sqs", "delete-queue", "--queue-url", *q.QueueUrl})
+	return nil
+}
+
+// logGroup is the cluster's, which EKS makes again while the cluster lives.
+func (f *finder) logGroup(ctx context.Context) error {
+	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(f.logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &f.names.LogGroup})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, g := range page.LogGroups {
+			if aws.ToString(g.LogGroupName) == f.names.LogGroup {
+				f.add("AWS::Logs::LogGroup", f.names.LogGroup, "name", "", []string{"logs", "delete-log-group", "--log-group-name", f.names.LogGroup})
+			}
+		}
+	}
+	return nil
+}
