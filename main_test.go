@@ -171,6 +171,36 @@ func TestOrderOfPools(t *testing.T) {
 	}
 }
 
+// TestMetadataService: no pod reaches the credentials of its node. One hop ends at
+// the host, and a token is asked for with a PUT that is bound by it.
+func TestMetadataService(t *testing.T) {
+	t.Parallel()
+	r, err := plan(t, plainWorld(), poolsConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates := r.ofType("aws:ec2/launchTemplate:LaunchTemplate")
+	classes := r.ofType("kubernetes:karpenter.k8s.aws/v1:EC2NodeClass")
+	if len(templates) != 1 || len(classes) != 2 {
+		t.Fatalf("launch templates %v and node classes %v", templates, classes)
+	}
+	for _, k := range append(templates, classes...) {
+		in := r.resources[k].inputs.Mappable()
+		options := at[map[string]any](in, "metadataOptions")
+		if options == nil {
+			options = at[map[string]any](in, "spec", "metadataOptions")
+		}
+		if hops := options["httpPutResponseHopLimit"]; hops != 1.0 || options["httpTokens"] != "required" {
+			t.Errorf("%s: %v hops, tokens %v", k, hops, options["httpTokens"])
+		}
+	}
+	for _, group := range r.ofType("aws:eks/nodeGroup:NodeGroup") { // EKS's own template allows two hops
+		if !r.needs(group)[templates[0]] || !r.resources[group].inputs["launchTemplate"].IsObject() {
+			t.Errorf("%s is not made of %s", group, templates[0])
+		}
+	}
+}
+
 // TestProviders: every resource names the stack's own provider, the component
 // included, so that none lands elsewhere.
 func TestProviders(t *testing.T) {

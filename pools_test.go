@@ -353,3 +353,32 @@ func TestPoolsShareNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestImagesByDigest: a release that has a digest is pulled by it, whatever the tag
+// has come to mean, in every container.
+func TestImagesByDigest(t *testing.T) {
+	t.Parallel()
+	plugin, exporter := "@sha256:"+strings.Repeat("a", 64), "@sha256:"+strings.Repeat("b", 64)
+	config := poolsConfig(t)
+	config["eks-gpu-slicing:devicePluginVersion"] += plugin
+	config["eks-gpu-slicing:dcgmExporterVersion"] += exporter
+	r, err := plan(t, plainWorld(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := map[string]int{}
+	for _, o := range kubernetesObjects(r) {
+		for _, list := range []string{"initContainers", "containers"} {
+			for _, c := range at[[]any](o, "spec", "template", "spec", list) {
+				images[at[string](c, "image")]++
+			}
+		}
+	}
+	want := map[string]int{
+		"nvcr.io/nvidia/k8s-device-plugin:v0.17.4" + plugin:                  3 + 2, // a plugin a pool, and MPS's two
+		"nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless" + exporter: 1,
+	}
+	if diff := cmp.Diff(want, images); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}

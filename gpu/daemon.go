@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"strings"
 
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -77,6 +78,17 @@ func (d daemon) add(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("DaemonSet %s: %w", d.name, err)
 	}
 	return made, nil
+}
+
+// imageOf is an image by its tag, and by its digest too where the release has one:
+// before and after are around the release in the tag.
+func imageOf(repository, before, release, after string) pulumi.String {
+	release, digest, pinned := strings.Cut(release, "@")
+	tagged := repository + ":" + before + release + after
+	if pinned {
+		return pulumi.String(tagged + "@" + digest)
+	}
+	return pulumi.String(tagged)
 }
 
 func tolerations(taints []Taint) corev1.TolerationArray {

@@ -50,7 +50,7 @@ func metricsExporter(version string) daemon {
 		noToken:        true,
 		containers: corev1.ContainerArray{corev1.ContainerArgs{
 			Name:  pulumi.String(exporterName),
-			Image: pulumi.String(exporterImage + ":" + version + "-distroless"), TerminationMessagePolicy: pulumi.String(saysWhy),
+			Image: imageOf(exporterImage, "", version, "-distroless"), TerminationMessagePolicy: pulumi.String(saysWhy),
 			Env: corev1.EnvVarArray{
 				env("DCGM_EXPORTER_LISTEN", ":"+port),
 				env("DCGM_EXPORTER_KUBERNETES", "true"),

@@ -43,7 +43,7 @@ func (p *Pool) daemon(name, part string) daemon {
 func plugin(p *Pool, version string) daemon {
 	c := corev1.ContainerArgs{
 		Name:                     pulumi.String(pluginName),
-		Image:                    pulumi.String(image + ":v" + version),
+		Image:                    imageOf(image, "v", version, ""),
 		TerminationMessagePolicy: pulumi.String(saysWhy),
 		SecurityContext: corev1.SecurityContextArgs{
 			AllowPrivilegeEscalation: pulumi.Bool(false),
@@ -72,7 +72,7 @@ func plugin(p *Pool, version string) daemon {
 // client an equal part of a GPU's memory and compute.
 func mpsDaemon(p *Pool, version string) daemon {
 	privileged := corev1.SecurityContextArgs{Privileged: pulumi.Bool(true)}
-	of := pulumi.String(image + ":v" + version)
+	of := imageOf(image, "v", version, "")
 	mounts := corev1.VolumeMountArray{
 		corev1.VolumeMountArgs{Name: pulumi.String("mps-root"), MountPath: pulumi.String(mpsMount), MountPropagation: pulumi.String("Bidirectional")},
 	}

@@ -105,6 +105,7 @@ var (
 	regionPattern   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
 	namePattern     = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
 	amiPattern      = regexp.MustCompile(`^(latest|v20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01]))$`)
+	digestPattern   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	releasePattern  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 	instancePattern = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
 )
@@ -136,6 +137,19 @@ func (l *loader) amiVersion() string {
 
 func (l *loader) release(key string) string {
 	return l.matching(key, releasePattern, "a release such as "+l.standard(key)+", without a leading v")
+}
+
+// imageRelease reads a release that an image's tag is made of, and may be pinned to
+// a digest: a tag can be moved, a digest cannot.
+func (l *loader) imageRelease(key string) string {
+	text := l.text(key)
+	release, digest, pinned := strings.Cut(text, "@")
+	if !releasePattern.MatchString(release) || pinned && !digestPattern.MatchString(digest) {
+		l.reject(key, text, fmt.Sprintf("a release such as %s, without a leading v, or the release and its image's digest, RELEASE@sha256:…", l.standard(key)),
+			Set(key, l.standard(key)))
+		return ""
+	}
+	return text
 }
 
 func (l *loader) instanceType(key string) string {

@@ -82,9 +82,11 @@ type Settings struct {
 	// GPUMetrics deploys dcgm-exporter on GPU nodes.
 	GPUMetrics bool
 
-	// KarpenterVersion, DevicePluginVersion and DCGMExporterVersion are releases
-	// without the leading v.
-	KarpenterVersion, DevicePluginVersion, DCGMExporterVersion string
+	// KarpenterVersion is a release without the leading v.
+	KarpenterVersion string
+	// DevicePluginVersion and DCGMExporterVersion are releases without the leading
+	// v, or such with the digest of the image: "0.17.4@sha256:…".
+	DevicePluginVersion, DCGMExporterVersion string
 
 	// CreateSpotRole creates the account's AWSServiceRoleForEC2Spot.
 	CreateSpotRole bool
@@ -134,8 +136,8 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		ControllerInstanceType: l.instanceType("controllerInstanceType"),
 
 		KarpenterVersion:    l.release("karpenterVersion"),
-		DevicePluginVersion: l.release("devicePluginVersion"),
-		DCGMExporterVersion: l.release("dcgmExporterVersion"),
+		DevicePluginVersion: l.imageRelease("devicePluginVersion"),
+		DCGMExporterVersion: l.imageRelease("dcgmExporterVersion"),
 		CreateSpotRole:      l.boolean("createSpotRole"),
 		Tags:                l.tags(),
 		AWS:                 l.namespace("aws"),
