@@ -67,5 +67,8 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 		}
 		f.pools = append(f.pools, pool)
 	}
+	if err := cluster.WarnEndpoint(ctx, s); err != nil {
+		return nil, err
+	}
 	return f, karpenter.WarnSpotRole(ctx, s, via)
 }
