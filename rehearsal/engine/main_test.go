@@ -96,15 +96,7 @@ func start(t testing.TB, does string, change func(*engine.Options)) *engine.Engi
 
 func project(t testing.TB, overrides ...string) *engine.Project {
 	t.Helper()
-	var parsed []engine.Override
-	for _, text := range overrides {
-		o, err := engine.ParseOverride(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed = append(parsed, o)
-	}
-	p, err := engine.LoadProject("testdata/program", "dev", parsed)
+	p, err := engine.LoadProject("testdata/program", "dev", overrides)
 	if err != nil {
 		t.Fatal(err)
 	}

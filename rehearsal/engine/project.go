@@ -33,11 +33,20 @@ type Project struct {
 	config    config.Map // of the stack, overrides included
 }
 
-// LoadProject reads the project in dir. The error is one for the user: no or
+// LoadProject reads the project in dir, with values of the config overridden by
+// KEY=VALUE (see [ParseOverride]). The error is one for the user: no or
 // no valid Pulumi.yaml, a stack without a settings file (it lists those that
 // have one), a settings file that is not YAML, or one that holds encrypted
 // values, which only its owner's key can open.
-func LoadProject(dir, stack string, overrides []Override) (*Project, error) {
+func LoadProject(dir, stack string, config []string) (*Project, error) {
+	var overrides []Override
+	for _, text := range config {
+		o, err := ParseOverride(text)
+		if err != nil {
+			return nil, err
+		}
+		overrides = append(overrides, o)
+	}
 	file := filepath.Join(dir, "Pulumi.yaml")
 	project, err := workspace.LoadProject(file)
 	if err != nil {

@@ -60,11 +60,7 @@ func TestEncryptedValuesCanBeOverridden(t *testing.T) {
 	dir := writeProject(t, map[string]string{
 		"Pulumi.yaml": projectFile, "Pulumi.dev.yaml": "encryptionsalt: v1:x\nconfig:\n  p:token:\n    secure: v1:abc\n  p:plain: x\n",
 	})
-	o, err := engine.ParseOverride("token=clear")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := engine.LoadProject(dir, "dev", []engine.Override{o})
+	p, err := engine.LoadProject(dir, "dev", []string{"token=clear"})
 	if err != nil {
 		t.Fatal(err)
 	}

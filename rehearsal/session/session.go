@@ -62,15 +62,7 @@ type Session struct {
 
 // project reads the project of the options. The error is the user's.
 func (o *Options) project() (*engine.Project, error) {
-	var overrides []engine.Override
-	for _, text := range o.Config {
-		override, err := engine.ParseOverride(text)
-		if err != nil {
-			return nil, err
-		}
-		overrides = append(overrides, override)
-	}
-	project, err := engine.LoadProject(o.Checkout, o.Stack, overrides)
+	project, err := engine.LoadProject(o.Checkout, o.Stack, o.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -163,12 +155,17 @@ const settleTime = 10 * time.Minute
 // It returns how the cluster stands then, in as far as it is known also with an
 // error, which says what pods were waiting for when their time was over.
 func (s *Session) Place(ctx context.Context, objects []workload.Object) (world.Cluster, error) {
+	return s.place(ctx, objects, func(what string) { s.say("  waiting: %s", what) })
+}
+
+// place is Place, which tells waiting now and then what is waited for.
+func (s *Session) place(ctx context.Context, objects []workload.Object, waiting func(string)) (world.Cluster, error) {
 	if err := s.World.Apply(ctx, objects); err != nil {
 		return world.Cluster{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, fmt.Errorf("they were given %v", settleTime))
 	defer cancel()
-	return s.World.Settle(ctx, objects, func(what string) { s.say("  waiting: %s", what) })
+	return s.World.Settle(ctx, objects, waiting)
 }
 
 func (s *Session) say(format string, args ...any) {

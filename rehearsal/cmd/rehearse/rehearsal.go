@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,14 +11,12 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/spf13/cobra"
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
-	"eks-gpu-slicing/rehearsal/provider/aws"
-	"eks-gpu-slicing/rehearsal/provider/kubernetes"
+	"eks-gpu-slicing/rehearsal/planning"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
 )
@@ -82,15 +79,7 @@ func (t *target) check(dir string) (a asked, err error) {
 	if a.checkout, err = findCheckout(dir); err != nil {
 		return a, usage(err)
 	}
-	var overrides []engine.Override
-	for _, text := range t.config {
-		o, err := engine.ParseOverride(text)
-		if err != nil {
-			return a, usage(err)
-		}
-		overrides = append(overrides, o)
-	}
-	if a.project, err = engine.LoadProject(a.checkout, t.stack, overrides); err != nil {
+	if a.project, err = engine.LoadProject(a.checkout, t.stack, t.config); err != nil {
 		return a, usage(err)
 	}
 	if !slices.Contains(worldNames(), t.world) {
@@ -102,8 +91,8 @@ func (t *target) check(dir string) (a asked, err error) {
 // rehearsal is a target made ready for a preview.
 type rehearsal struct {
 	asked
-	providers map[string]func() plugin.Provider
-	tools     toolcache.Set
+	account *account.Account
+	tools   toolcache.Set
 }
 
 // prepare checks what the user asked for, and finds or builds what a preview takes.
@@ -112,7 +101,7 @@ func (t *target) prepare(ctx context.Context, dir string) (*rehearsal, error) {
 	if err != nil {
 		return nil, err
 	}
-	providers, err := t.providers(a.project)
+	in, err := planning.Account(a.project, t.world)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -124,7 +113,7 @@ func (t *target) prepare(ctx context.Context, dir string) (*rehearsal, error) {
 	if err != nil {
 		return nil, &failure{request.StatusFailed, err}
 	}
-	return &rehearsal{asked: a, providers: providers, tools: tools}, nil
+	return &rehearsal{asked: a, account: in, tools: tools}, nil
 }
 
 // start starts an engine in a folder of its own; end ends it and removes that.
@@ -136,10 +125,8 @@ func (r *rehearsal) start(ctx context.Context, s streams) (e *engine.Engine, end
 	if err != nil {
 		return nil, nil, &failure{request.StatusFailed, explain(err)}
 	}
-	e, err = engine.Start(ctx, engine.Options{
-		CLI: r.tools.CLI.Path, Program: r.tools.Program, Project: r.project, Providers: r.providers, Dir: home.Dir,
-		Component:  &engine.Component{Package: "eks", Command: r.tools.Component.Command},
-		PolicyPack: &engine.PolicyPack{Dir: filepath.Join(r.checkout, "policy"), Program: r.tools.Policies},
+	e, err = planning.Start(ctx, planning.Options{
+		Checkout: r.checkout, Project: r.project, Account: r.account, Tools: r.tools, Dir: home.Dir,
 	})
 	if err != nil {
 		return nil, nil, &failure{request.StatusFailed, errors.Join(explain(err), home.Remove())}
@@ -160,22 +147,6 @@ func writable(flag, file string) error {
 		return usage(fmt.Errorf("%s %s: %w", flag, file, err))
 	}
 	return nil
-}
-
-// anyRegion is where the account is when the stack names no region. The
-// program, or the engine, says what is missing then, before it asks for one.
-const anyRegion = "us-west-2"
-
-// providers makes the stand-ins, over one account of the world.
-func (t *target) providers(project *engine.Project) (map[string]func() plugin.Provider, error) {
-	a, err := account.New(account.Options{Region: cmp.Or(project.Config("aws:region"), anyRegion), World: t.world})
-	if err != nil {
-		return nil, err
-	}
-	return map[string]func() plugin.Provider{
-		"aws":        aws.New(a),
-		"kubernetes": func() plugin.Provider { return kubernetes.New(nil) },
-	}, nil
 }
 
 // explain adds the next step to an error of the file system's.
