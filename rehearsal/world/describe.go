@@ -111,8 +111,10 @@ func (s *state) reason(p *corev1.Pod) string {
 	if why := s.refusal(p, karpenterReporter); why != "" {
 		return "Karpenter: " + why
 	}
-	if why := s.hanging(); why != "" && p.Spec.NodeName == "" {
-		return "Karpenter: " + why
+	if p.Spec.NodeName == "" { // one that has a node may be what hangs there
+		if why := s.hanging(); why != "" {
+			return "Karpenter: " + why
+		}
 	}
 	if scheduled := condition(p, corev1.PodScheduled); scheduled != nil && scheduled.Status == corev1.ConditionFalse {
 		return "scheduler: " + scheduled.Message

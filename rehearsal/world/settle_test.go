@@ -3,9 +3,11 @@ package world
 import (
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,6 +15,21 @@ import (
 
 	"eks-gpu-slicing/rehearsal/workload"
 )
+
+// A pod that waits for a node is told why that hangs: by a pod on it that waits itself.
+func TestReasonOfAHangingNode(t *testing.T) {
+	t.Parallel()
+	s := state{
+		starting: []claim{{name: "gpu-1", node: "ip-1", why: "ResourceNotRegistered: nvidia.com/gpu", registered: time.Now().Add(-time.Hour)}},
+		system:   []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "plugin"}, Spec: corev1.PodSpec{NodeName: "ip-1"}}},
+	}
+	got := s.reason(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
+	for _, want := range []string{"gpu-1", "ResourceNotRegistered", "on it pod plugin: not ready"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the reason does not say %q: %s", want, got)
+		}
+	}
+}
 
 func TestLacksPods(t *testing.T) {
 	t.Parallel()
