@@ -14,9 +14,6 @@ const HoursAMonth = 730
 // Forecast is what the same workloads take at several numbers of slices a GPU.
 type Forecast struct {
 	About
-	// Sharing is how pods share a GPU where it has several slices: time-slicing, mps or
-	// none.
-	Sharing string `json:"sharing"`
 	// LeftOut are the objects of the workloads that the stack cannot serve, which were
 	// not applied.
 	LeftOut []LeftOut `json:"leftOut"`
@@ -38,6 +35,7 @@ type Count struct {
 	Slices int `json:"slices"`
 	// Asked is false for whole GPUs if they are there for the comparison alone.
 	Asked bool   `json:"asked"`
+	Pools []Pool `json:"pools"`
 	Nodes []Node `json:"nodes"`
 	Pods  []Pod  `json:"pods"`
 
@@ -65,6 +63,16 @@ type Count struct {
 	// the comparison would be of unlike things, for which NotCompared is the reason.
 	Saving      *Saving `json:"saving,omitempty"`
 	NotCompared string  `json:"notCompared,omitempty"`
+}
+
+// Pool is a pool of GPU nodes, as the stack's output gpuPools tells of it.
+type Pool struct {
+	Name string `json:"name"`
+	// Sharing is time-slicing, mps or none, Slices how many pods share a GPU.
+	Sharing string `json:"sharing"`
+	Slices  int    `json:"slices"`
+	// Slice says what a pod gets that asks for one.
+	Slice string `json:"slice"`
 }
 
 // Group is the nodes of a pool that are alike.
@@ -117,22 +125,17 @@ func NewForecast(about About) *Forecast {
 	return &Forecast{About: about, LeftOut: []LeftOut{}, Counts: []Count{}}
 }
 
-// Add adds how the workloads stand at a number of slices. asked is false if that is
-// for the comparison alone. The error is one of the catalogue's, for a region that it
-// does not cover.
-func (f *Forecast) Add(slicesAGPU int, asked bool, nodes []Node, pods []Pod) error {
-	if err := f.AddPrices(nodes); err != nil {
+// Add adds how the workloads stand at a number of slices. Of the count, what is summed
+// up need not be there. The error is one of the catalogue's, for a region that it does
+// not cover.
+func (f *Forecast) Add(c Count) error {
+	if err := f.AddPrices(c.Nodes); err != nil {
 		return err
 	}
-	c := Count{
-		Slices: slicesAGPU, Asked: asked, Nodes: slices.Clone(nodes), Pods: slices.Clone(pods),
+	c = Count{
+		Slices: c.Slices, Asked: c.Asked,
+		Pools: append([]Pool{}, c.Pools...), Nodes: append([]Node{}, c.Nodes...), Pods: append([]Pod{}, c.Pods...),
 		Groups: []Group{}, Unplaced: []Unplaced{},
-	}
-	if c.Nodes == nil {
-		c.Nodes = []Node{}
-	}
-	if c.Pods == nil {
-		c.Pods = []Pod{}
 	}
 	c.sumNodes()
 	c.sumPods()
@@ -211,7 +214,8 @@ func (c *Count) sumPods() {
 }
 
 // compare compares a count with whole GPUs. Pods of a Deployment have other names each
-// time, so it is their number that tells whether the same are placed.
+// time, so it is their number that tells whether the same are placed: that of those
+// that are not, because a DaemonSet has as many as there are nodes.
 func (c *Count) compare(whole *Count) {
 	c.Saving, c.NotCompared = nil, ""
 	if c.Slices == 1 {
@@ -220,7 +224,7 @@ func (c *Count) compare(whole *Count) {
 	switch {
 	case whole.Slices != 1:
 		c.NotCompared = "whole GPUs have not been tried"
-	case c.PodsPlaced != whole.PodsPlaced:
+	case len(c.Pods)-c.PodsPlaced != len(whole.Pods)-whole.PodsPlaced:
 		c.NotCompared = fmt.Sprintf("%d of %d pods are placed, with whole GPUs %d of %d", c.PodsPlaced, len(c.Pods), whole.PodsPlaced, len(whole.Pods))
 	case c.Unpriced > 0 || whole.Unpriced > 0:
 		c.NotCompared = "not all nodes have a known price"

@@ -49,6 +49,15 @@ func somePods(run, wait int) []report.Pod {
 	return pods
 }
 
+// pools are the stack's GPU pools.
+func pools(slicesAGPU int) []report.Pool {
+	p := report.Pool{Name: "gpu", Sharing: "time-slicing", Slices: slicesAGPU, Slice: "turns on a GPU"}
+	if slicesAGPU == 1 {
+		p.Sharing, p.Slice = "none", "a whole GPU"
+	}
+	return []report.Pool{p}
+}
+
 // forecast is of eight pods and one that fits nowhere, at the counts.
 func forecast(t *testing.T, counts ...int) *report.Forecast {
 	t.Helper()
@@ -56,10 +65,11 @@ func forecast(t *testing.T, counts ...int) *report.Forecast {
 	about.Workloads = []string{"Deployment gpu-inference (examples/gpu-inference.yaml)"}
 	about.Real, about.Simulated = []string{"Karpenter 1.14.1"}, []string{"the AWS account"}
 	f := report.NewForecast(about)
-	f.Sharing = "time-slicing"
 	f.LeftOut = []report.LeftOut{{Object: "ServiceMonitor metrics (monitoring.yaml)", Reason: "the cluster has no kind ServiceMonitor of monitoring.coreos.com/v1"}}
 	for _, slicesAGPU := range counts {
-		if err := f.Add(slicesAGPU, slicesAGPU != 1, gpuNodes(8, slicesAGPU), somePods(8, 1)); err != nil {
+		if err := f.Add(report.Count{
+			Slices: slicesAGPU, Asked: slicesAGPU != 1, Pools: pools(slicesAGPU), Nodes: gpuNodes(8, slicesAGPU), Pods: somePods(8, 1),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,6 +168,12 @@ func TestForecastComparison(t *testing.T) {
 			headline:    "8 pods: no number of slices can be compared with whole GPUs: 8 of 8 pods are placed, with whole GPUs 2 of 8.",
 		},
 		{
+			name:  "more nodes have more of a DaemonSet's pods",
+			whole: func() ([]report.Node, []report.Pod) { return gpuNodes(8, 1), somePods(8+8, 0) },
+			four:  func() ([]report.Node, []report.Pod) { return gpuNodes(8, 4), somePods(8+2, 0) },
+			saves: 75, headline: "10 pods: 2 nodes, $0.50/h at 4 slices a GPU; 8 nodes, $1.98/h with whole GPUs. Saves 75 %, $1,084 a month.",
+		},
+		{
 			name:  "one pod has one GPU either way",
 			whole: func() ([]report.Node, []report.Pod) { return gpuNodes(1, 1), somePods(1, 0) },
 			four:  func() ([]report.Node, []report.Pod) { return gpuNodes(1, 4), somePods(1, 0) },
@@ -187,7 +203,7 @@ func TestForecastComparison(t *testing.T) {
 			f := report.NewForecast(report.NewAbout("dev", "us-west-1"))
 			for slicesAGPU, at := range map[int]func() ([]report.Node, []report.Pod){1: c.whole, 4: c.four} {
 				nodes, pods := at()
-				if err := f.Add(slicesAGPU, true, nodes, pods); err != nil {
+				if err := f.Add(report.Count{Slices: slicesAGPU, Asked: true, Nodes: nodes, Pods: pods}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -210,7 +226,7 @@ func TestForecastBest(t *testing.T) {
 	t.Parallel()
 	f := report.NewForecast(report.NewAbout("dev", "us-west-1"))
 	for _, slicesAGPU := range []int{1, 4, 8} {
-		if err := f.Add(slicesAGPU, true, gpuNodes(3, slicesAGPU), somePods(3, 0)); err != nil {
+		if err := f.Add(report.Count{Slices: slicesAGPU, Nodes: gpuNodes(3, slicesAGPU), Pods: somePods(3, 0)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,7 +242,7 @@ func TestForecastPrices(t *testing.T) {
 		{Pool: "gpu", InstanceType: "g4dn.xlarge", CapacityType: report.Spot, Zone: "eu-south-1a", PricePerHour: 0.20944},
 		{Pool: "gpu", InstanceType: "g99.xlarge", CapacityType: report.Spot, Zone: "eu-south-1a"},
 	}
-	if err := f.Add(1, true, nodes, nil); err != nil {
+	if err := f.Add(report.Count{Slices: 1, Nodes: nodes}); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -242,7 +258,7 @@ func TestForecastPrices(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, &out)
 		}
 	}
-	if err := report.NewForecast(report.NewAbout("dev", "moon-1")).Add(1, true, nil, nil); err == nil || !strings.Contains(err.Error(), "moon-1") {
+	if err := report.NewForecast(report.NewAbout("dev", "moon-1")).Add(report.Count{Slices: 1}); err == nil || !strings.Contains(err.Error(), "moon-1") {
 		t.Errorf("the error of an unknown region is %v", err)
 	}
 }
@@ -252,7 +268,7 @@ func TestForecastJSON(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	empty := report.NewForecast(report.NewAbout("dev", "us-west-1"))
-	if err := empty.Add(1, false, nil, nil); err != nil {
+	if err := empty.Add(report.Count{Slices: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := empty.WriteJSON(&out); err != nil {
@@ -269,7 +285,7 @@ func TestForecastJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"counts", "leftOut", "prices", "pricesDate", "real", "region", "sharing", "simulated", "stack", "workloads"}
+	want := []string{"counts", "leftOut", "prices", "pricesDate", "real", "region", "simulated", "stack", "workloads"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
 		t.Error(diff)
 	}
@@ -282,7 +298,7 @@ func TestForecastJSON(t *testing.T) {
 		t.Fatalf("a count is %v", counts[1])
 	}
 	want = []string{
-		"asked", "fixedPerHour", "groups", "nodes", "nodesLaunched", "perHour", "perMonth", "pods", "podsPlaced",
+		"asked", "fixedPerHour", "groups", "nodes", "nodesLaunched", "perHour", "perMonth", "pods", "podsPlaced", "pools",
 		"saving", "slices", "slicesOffered", "slicesUsed", "unplaced", "unpriced",
 	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(last))); diff != "" {

@@ -174,13 +174,25 @@ func (f *Forecast) Caveats() []string {
 		out = append(out, fmt.Sprintf("The cost is that of the nodes that Karpenter launches for the pods. The nodes that are there whatever the pods ask for cost %s/h more at each count; the EKS control plane, volumes and traffic are not in it. A month has %d hours.",
 			USD(f.Counts[0].FixedPerHour, 4), HoursAMonth))
 	}
-	switch f.Sharing {
-	case "time-slicing":
-		out = append(out, "GPU memory a slice is the GPU's divided by its slices. Time-slicing reserves none of it: the pods of a GPU share its memory, and a fault of one can end the others.")
-	case "mps":
-		out = append(out, "GPU memory a slice is the limit that MPS sets. Memory and compute are limited, faults are not isolated. No MPS daemon ran.")
+	return append(append(out, f.sharing()...), f.About.Caveats()...)
+}
+
+// sharing says what a slice is and is not, for the ways in which the pools share GPUs.
+func (f *Forecast) sharing() []string {
+	ways := map[string]bool{}
+	for i := range f.Counts {
+		for _, p := range f.Counts[i].Pools {
+			ways[p.Sharing] = true
+		}
 	}
-	return append(out, f.About.Caveats()...)
+	var out []string
+	if ways["time-slicing"] {
+		out = append(out, "GPU memory a slice is the GPU's divided by its slices. Time-slicing reserves none of it: the pods of a GPU share its memory, and a fault of one can end the others.")
+	}
+	if ways["mps"] {
+		out = append(out, "Under MPS GPU memory a slice is a limit, and so is its part of the GPU's compute; faults are not isolated. Its scheduling was rehearsed, no MPS daemon ran.")
+	}
+	return out
 }
 
 // Caveats are what to bear in mind with any figures of a rehearsal.

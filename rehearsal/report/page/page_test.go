@@ -60,11 +60,11 @@ func cluster(n, slices int) (nodes []report.Node, pods []report.Pod) {
 func forecast(t *testing.T, pods int, counts ...int) *report.Forecast {
 	t.Helper()
 	f := report.NewForecast(about())
-	f.Sharing = "time-slicing"
 	f.LeftOut = []report.LeftOut{{Object: "ServiceMonitor metrics (monitoring.yaml)", Reason: "the cluster has no kind ServiceMonitor of monitoring.coreos.com/v1"}}
 	for _, slices := range counts {
 		nodes, all := cluster(pods, slices)
-		if err := f.Add(slices, slices != 1, nodes, all); err != nil {
+		pools := []report.Pool{{Name: "gpu", Sharing: "time-slicing", Slices: slices, Slice: "turns on a GPU"}}
+		if err := f.Add(report.Count{Slices: slices, Asked: slices != 1, Pools: pools, Nodes: nodes, Pods: all}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestLittle(t *testing.T) {
 	t.Parallel()
 	empty := report.NewForecast(report.NewAbout("dev", "us-west-1"))
 	idle := report.NewForecast(report.NewAbout("dev", "us-west-1"))
-	if err := idle.Add(1, true, nil, nil); err != nil {
+	if err := idle.Add(report.Count{Slices: 1}); err != nil {
 		t.Fatal(err)
 	}
 	for name, write := range map[string]func(io.Writer) error{
