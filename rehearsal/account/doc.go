@@ -19,6 +19,8 @@
 //     is: see [AddonSoftware].
 //   - What a method returns is a copy; changing it changes nothing here.
 //   - Methods do not ask whether the caller may call them; package authz does.
+//   - Nothing fails by itself. What AWS may refuse or lose is broken on purpose: see
+//     [Account.Faults].
 //   - IDs are made from a counter, so the same calls in the same order give the
 //     same IDs, and the network an account is born with is the same every time.
 //   - Like the real one, EKS makes things that nobody asked for and some of them

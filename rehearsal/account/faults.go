@@ -9,7 +9,7 @@ import (
 )
 
 // Fault is one way in which AWS says no: an [Outage], a [Shortage], a [Quota] or a
-// [ConsistencyGap].
+// [ConsistencyGap]; or says nothing, a [Hold].
 type Fault interface {
 	// String says in a line what is broken.
 	fmt.Stringer
@@ -36,6 +36,7 @@ type Installed struct {
 	since   time.Time
 	faults  *Faults
 	lifted  bool
+	done    chan struct{}   // closed when it is lifted
 	refused map[Refused]int // with Count 0
 }
 
@@ -46,7 +47,7 @@ type Refused struct {
 	// Service and Action are as they are signed and called, such as ec2 and CreateFleet. A launch
 	// that is refused for want of capacity is a RunInstances, within a fleet too.
 	Service, Action string
-	// Code is the error code it was answered with.
+	// Code is the error code it was answered with; "" for what was only held back.
 	Code  string
 	Count int
 }
@@ -60,7 +61,7 @@ func (f *Faults) Install(fault Fault) (*Installed, error) {
 	if err := fault.check(f.account); err != nil {
 		return nil, fmt.Errorf("%s: %w", fault, err)
 	}
-	i := &Installed{fault: fault, since: f.account.now(), faults: f, refused: map[Refused]int{}}
+	i := &Installed{fault: fault, since: f.account.now(), faults: f, done: make(chan struct{}), refused: map[Refused]int{}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.installed = append(f.installed, i)
@@ -72,7 +73,7 @@ func (i *Installed) Lift() {
 	i.faults.lift(func(other *Installed) bool { return other == i })
 }
 
-// Count is how many calls it has refused so far.
+// Count is how many calls it has refused, or held back, so far.
 func (i *Installed) Count() int {
 	i.faults.mu.Lock()
 	defer i.faults.mu.Unlock()
@@ -93,7 +94,10 @@ func (f *Faults) LiftAll() { f.lift(func(*Installed) bool { return true }) }
 func (f *Faults) lift(which func(*Installed) bool) {
 	f.mu.Lock()
 	for _, i := range f.installed {
-		i.lifted = i.lifted || which(i)
+		if !i.lifted && which(i) {
+			i.lifted = true
+			close(i.done)
+		}
 	}
 	f.mu.Unlock()
 	f.account.refillNodegroups()

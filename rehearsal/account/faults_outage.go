@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -70,8 +71,20 @@ func (o Outage) check(*Account) error {
 }
 
 // Do makes one call of an API action, do, unless an outage has it fail; the error is the outage's
-// [*Error] or do's own. Clients' doors go through it: one request, one Do.
-func (f *Faults) Do(service, action string, do func() error) error {
+// [*Error] or do's own. Clients' doors go through it: one request, one Do. ctx is the caller's; it
+// bounds a [Hold] only.
+func (f *Faults) Do(ctx context.Context, service, action string, do func() error) error {
+	if err := f.hold(ctx, service, action, true); err != nil {
+		return err
+	}
+	err := f.fail(service, action, do)
+	if held := f.hold(ctx, service, action, false); held != nil {
+		return held
+	}
+	return err
+}
+
+func (f *Faults) fail(service, action string, do func() error) error {
 	i, fault, e := f.take(service, action)
 	if i == nil {
 		return do()

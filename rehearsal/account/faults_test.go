@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -34,6 +35,8 @@ func TestUselessFaultsAreRefused(t *testing.T) {
 		"a market":   {account.Shortage{Market: "reserved"}, `market "reserved" is none of spot, on-demand`},
 		"a quota":    {account.Quota{Name: "GPUs"}, "the name is none of"},
 		"vCPUs":      {account.Quota{Name: account.QuotaGAndVT, VCPUs: -1}, "-1 vCPUs; it must be 0 or more"},
+		"no action":  {account.Hold{Service: "ec2"}, "a service and an action must be given"},
+		"held, who":  {account.Hold{Service: "s4", Action: "Put"}, `service "s4" is none of`},
 		"no gap":     {account.ConsistencyGap{}, "the times must be positive"},
 		"IAM's last": {account.ConsistencyGap{InIAM: 2, Elsewhere: 1}, "the times must be positive"},
 	}
@@ -53,7 +56,7 @@ func TestOutage(t *testing.T) {
 	a := open(t, "us-west-2", "")
 	f, done := a.Faults(), 0
 	call := func(service, action string) error {
-		return f.Do(service, action, func() error { done++; return nil })
+		return f.Do(t.Context(), service, action, func() error { done++; return nil })
 	}
 	wantCalls := func(n int) {
 		t.Helper()
@@ -94,15 +97,50 @@ func TestLostAnswer(t *testing.T) {
 	a := open(t, "us-west-2", "")
 	lost := install(t, a, account.Outage{Service: "iam", Kind: account.Unavailable, Calls: 1, AfterDeed: true})
 	own := errors.New("its own")
-	if err := a.Faults().Do("iam", "CreateRole", func() error { return own }); !errors.Is(err, own) || lost.Count() != 0 {
+	if err := a.Faults().Do(t.Context(), "iam", "CreateRole", func() error { return own }); !errors.Is(err, own) || lost.Count() != 0 {
 		t.Errorf("a call that fails by itself: %v, counted %d times", err, lost.Count())
 	}
-	err := a.Faults().Do("iam", "CreateRole", func() error { role(t, a, "r", "ec2.amazonaws.com"); return nil })
+	err := a.Faults().Do(t.Context(), "iam", "CreateRole", func() error { role(t, a, "r", "ec2.amazonaws.com"); return nil })
 	wantRefusal(t, err, "ServiceUnavailable", "Service is unavailable")
 	if _, err := a.GetRole("r"); err != nil {
 		t.Errorf("the role was not made: %v", err)
 	}
-	ok(t, a.Faults().Do("iam", "CreateRole", func() error { return nil }))
+	ok(t, a.Faults().Do(t.Context(), "iam", "CreateRole", func() error { return nil }))
+}
+
+// TestHold: a call that is held back is not carried out, one whose answer is held back is; both go on
+// when it is lifted, unless the caller has gone.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, before := range []bool{true, false} {
+			a := open(t, "us-west-2", "")
+			hold := install(t, a, account.Hold{Service: "ec2", Action: "CreateFleet", BeforeDeed: before})
+			ok(t, a.Faults().Do(t.Context(), "ec2", "RunInstances", func() error { return nil }))
+			gone, cancel := context.WithCancelCause(t.Context())
+			errGone := errors.New("gone")
+			done := map[string]bool{}
+			ends := make(chan error, 2)
+			for name, ctx := range map[string]context.Context{"killed": gone, "patient": t.Context()} {
+				go func() {
+					ends <- a.Faults().Do(ctx, "ec2", "CreateFleet", func() error { done[name] = true; return nil })
+				}()
+				synctest.Wait()
+			}
+			if hold.Count() != 2 || len(done) != map[bool]int{true: 0, false: 2}[before] {
+				t.Errorf("before %t: held %d, done %v", before, hold.Count(), done)
+			}
+			cancel(errGone)
+			if err := <-ends; !errors.Is(err, errGone) || done["killed"] == before {
+				t.Errorf("before %t: who has gone got %v, done %v", before, err, done)
+			}
+			hold.Lift()
+			if err := <-ends; err != nil || !done["patient"] {
+				t.Errorf("before %t: who waited got %v, done %v", before, err, done)
+			}
+			hold.Lift() // changes nothing
+		}
+	})
 }
 
 func TestShortage(t *testing.T) {
@@ -190,7 +228,7 @@ func TestQuota(t *testing.T) {
 func gpuFleet(t *testing.T, a *account.Account, target int, spot bool, types ...string) account.Fleet {
 	t.Helper()
 	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{
-		Name: "lt-" + strconv.Itoa(len(a.Leftovers())), Data: account.LaunchTemplateData{ImageID: imageID(t, a, x86AMI)},
+		Name: "lt-" + strconv.Itoa(len(a.Leftovers())), Data: account.LaunchTemplateData{ImageID: imageID(t, a)},
 	})
 	config := account.FleetConfig{Template: account.LaunchTemplateRef{ID: must(t, lt, err).ID, Version: "$Latest"}}
 	subnets, err := a.DescribeSubnets()

@@ -12,18 +12,17 @@ import (
 	"eks-gpu-slicing/rehearsal/account/authz"
 )
 
-func imageID(t *testing.T, a *account.Account, path string) string {
+// imageID is an image for x86 instances.
+func imageID(t *testing.T, a *account.Account) string {
 	t.Helper()
-	p, err := a.GetParameter("/aws/service/eks/optimized-ami/" + path + "/recommended/image_id")
+	p, err := a.GetParameter("/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/image_id")
 	return must(t, p, err).Value
 }
-
-const x86AMI = "1.35/amazon-linux-2023/x86_64/standard"
 
 // launchInput is a launch that works, in a zone that has the type.
 func launchInput(t *testing.T, a *account.Account) account.LaunchInput {
 	t.Helper()
-	return account.LaunchInput{Data: account.LaunchTemplateData{ImageID: imageID(t, a, x86AMI), InstanceType: "g4dn.xlarge"}, Count: 1}
+	return account.LaunchInput{Data: account.LaunchTemplateData{ImageID: imageID(t, a), InstanceType: "g4dn.xlarge"}, Count: 1}
 }
 
 func TestLaunchRefused(t *testing.T) {
@@ -157,7 +156,7 @@ func TestLifecycle(t *testing.T) {
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	a := open(t, "us-west-2", "")
-	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: "lt-1", Data: account.LaunchTemplateData{ImageID: imageID(t, a, x86AMI)}})
+	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: "lt-1", Data: account.LaunchTemplateData{ImageID: imageID(t, a)}})
 	ok(t, err)
 	allowed := func(...authz.Call) error { return nil }
 	input := func(types ...string) account.FleetInput {

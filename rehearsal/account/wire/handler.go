@@ -179,7 +179,7 @@ func (c *call) run() (any, error) {
 // faulty carries out an operation of an account whose APIs may be out of order.
 func faulty[T any](c *call, op func(*call) (T, error)) (T, error) {
 	var out T
-	err := c.account.Faults().Do(c.service, c.action, func() (err error) {
+	err := c.account.Faults().Do(c.ctx, c.service, c.action, func() (err error) {
 		out, err = op(c)
 		return err
 	})

@@ -38,7 +38,7 @@ func send[T any](c caller, doing, service, operation string, call func() (T, err
 	var out, none T
 	made := false
 	for attempt := 1; ; attempt++ {
-		err := c.sdk().Faults().Do(signingName(service), operation, func() (err error) {
+		err := c.sdk().Faults().Do(c.sdk().ctx, signingName(service), operation, func() (err error) {
 			if made {
 				return nil // by a call of the same token, whose answer was lost
 			}
