@@ -3,7 +3,6 @@ package leftovers
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -109,12 +108,11 @@ func (f *finder) volumes(ctx context.Context) error {
 	})
 }
 
-// securityGroups are those that EKS and the program made for the cluster. The one of the pulumi-eks
-// component bears no tag of the cluster, so it is found while the cluster names it.
+// securityGroups are those that EKS and the program made for the cluster.
 func (f *finder) securityGroups(ctx context.Context) error {
-	describe := func(in *ec2.DescribeSecurityGroupsInput) ([]types.SecurityGroup, error) {
+	return byTag(f, func(tag types.Filter) ([]types.SecurityGroup, error) {
 		var out []types.SecurityGroup
-		pages := ec2.NewDescribeSecurityGroupsPaginator(f.ec2, in)
+		pages := ec2.NewDescribeSecurityGroupsPaginator(f.ec2, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{tag}})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -123,31 +121,12 @@ func (f *finder) securityGroups(ctx context.Context) error {
 			out = append(out, page.SecurityGroups...)
 		}
 		return out, nil
-	}
-	listed := map[string]bool{}
-	add := func(g types.SecurityGroup, why string) {
-		if listed[*g.GroupId] || f.cluster != nil && tagValue(g.Tags, "aws:eks:cluster-name") == f.names.Cluster {
+	}, func(g types.SecurityGroup) *string { return g.GroupId }, func(g types.SecurityGroup, why string) {
+		if f.cluster != nil && tagValue(g.Tags, "aws:eks:cluster-name") == f.names.Cluster {
 			return // EKS deletes its own with the cluster
 		}
-		listed[*g.GroupId] = true
 		f.add("AWS::EC2::SecurityGroup", *g.GroupId, why, "", []string{"ec2", "delete-security-group", "--group-id", *g.GroupId})
-	}
-	err := byTag(f, func(tag types.Filter) ([]types.SecurityGroup, error) {
-		return describe(&ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{tag}})
-	}, func(g types.SecurityGroup) *string { return g.GroupId }, add)
-	if err != nil || f.cluster == nil || f.cluster.ResourcesVpcConfig == nil || len(f.cluster.ResourcesVpcConfig.SecurityGroupIds) == 0 {
-		return err
-	}
-	named, err := describe(&ec2.DescribeSecurityGroupsInput{GroupIds: f.cluster.ResourcesVpcConfig.SecurityGroupIds})
-	if err != nil {
-		return err
-	}
-	for _, g := range named {
-		if strings.HasSuffix(tagValue(g.Tags, "Name"), "-eksClusterSecurityGroup") { // clusterSecurityGroup of pulumi-eks' cluster.ts
-			add(g, "named by the cluster")
-		}
-	}
-	return nil
+	})
 }
 
 func (f *finder) launchTemplates(ctx context.Context) error {
@@ -163,22 +142,19 @@ func (f *finder) launchTemplates(ctx context.Context) error {
 		}
 		return out, nil
 	}
-	add := func(t types.LaunchTemplate, why string) {
-		if f.withNodegroup(t.Tags) {
-			return
-		}
-		f.add("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, why, "", []string{"ec2", "delete-launch-template", "--launch-template-id", *t.LaunchTemplateId})
+	remove := func(t types.LaunchTemplate) []string {
+		return []string{"ec2", "delete-launch-template", "--launch-template-id", *t.LaunchTemplateId}
 	}
 	own, err := describe(types.Filter{Name: aws.String("launch-template-name"), Values: []string{f.names.LaunchTemplate}})
 	if err != nil {
 		return err
 	}
 	for _, t := range own {
-		add(t, "name "+f.names.LaunchTemplate)
+		f.named("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, "", map[string]string{f.names.Tag.Key: tagValue(t.Tags, f.names.Tag.Key)}, remove(t))
 	}
 	return byTag(f, describe, func(t types.LaunchTemplate) *string { return t.LaunchTemplateId }, func(t types.LaunchTemplate, why string) {
-		if aws.ToString(t.LaunchTemplateName) != f.names.LaunchTemplate {
-			add(t, why)
+		if aws.ToString(t.LaunchTemplateName) != f.names.LaunchTemplate && !f.withNodegroup(t.Tags) {
+			f.add("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, why, "", remove(t))
 		}
 	})
 }

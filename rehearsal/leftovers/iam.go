@@ -35,7 +35,7 @@ func removeRole(p types.InstanceProfile, role string) []string {
 
 func (f *finder) roles(ctx context.Context) error {
 	for _, name := range f.names.Roles {
-		_, err := f.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+		r, err := f.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 		if isCode(err, "NoSuchEntity") {
 			continue
 		}
@@ -46,9 +46,17 @@ func (f *finder) roles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.add("AWS::IAM::Role", name, "name", "", append(commands, []string{"iam", "delete-role", "--role-name", name})...)
+		f.named("AWS::IAM::Role", name, "", tagMap(r.Role.Tags), append(commands, []string{"iam", "delete-role", "--role-name", name})...)
 	}
 	return nil
+}
+
+func tagMap(tags []types.Tag) map[string]string {
+	out := map[string]string{}
+	for _, t := range tags {
+		out[*t.Key] = *t.Value
+	}
+	return out
 }
 
 // emptyRole are the commands that take everything off a role that keeps it from being deleted.
@@ -93,7 +101,7 @@ func (f *finder) emptyRole(ctx context.Context, name string) ([][]string, error)
 func (f *finder) policies(ctx context.Context) error {
 	for _, name := range f.names.Policies {
 		arn := "arn:" + f.partition + ":iam::" + f.report.Account + ":policy/" + name
-		_, err := f.iam.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
+		p, err := f.iam.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 		if isCode(err, "NoSuchEntity") {
 			continue
 		}
@@ -113,7 +121,7 @@ func (f *finder) policies(ctx context.Context) error {
 				}
 			}
 		}
-		f.add("AWS::IAM::ManagedPolicy", arn, "name", "", append(commands, []string{"iam", "delete-policy", "--policy-arn", arn})...)
+		f.named("AWS::IAM::ManagedPolicy", arn, "", tagMap(p.Policy.Tags), append(commands, []string{"iam", "delete-policy", "--policy-arn", arn})...)
 	}
 	return nil
 }

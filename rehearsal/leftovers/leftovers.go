@@ -1,10 +1,10 @@
 // Package leftovers lists what a stack of the program has left in an AWS account, with the commands
 // that remove it. It reads only; whoever reads the list decides.
 //
-// A thing is the stack's by its exact name, for what the program names (see [Names]), or by an exact
-// tag, for what Karpenter and EKS make for the cluster: instances, volumes, network interfaces,
-// launch templates, security groups, instance profiles. A name that merely begins alike, and a tag
-// of another cluster, are never enough.
+// A thing is the stack's by an exact tag: the program's own, or one of those that Karpenter and EKS
+// put on what they make for the cluster. What the program names (see [Names]) is looked for by its
+// exact name; without the program's tag it is listed as what it is, [Item.NameOnly]. A name that
+// merely begins alike, and a tag of another cluster, are never enough.
 //
 // Gotchas:
 //
@@ -41,8 +41,12 @@ type Item struct {
 	// Type is the CloudFormation name of its type, such as AWS::EC2::Instance. ID is the name or
 	// ID it goes by.
 	Type, ID string
-	// Why says by what it is the stack's: "name", or a tag as KEY=VALUE.
+	// Why says by what it is the stack's: a tag as KEY=VALUE, a name, a path.
 	Why string
+	// NameOnly: it has a name of the stack's and not the tag that the program gives it. Somebody
+	// else made it, as EKS makes the cluster's log group when it finds none: look before you
+	// remove it.
+	NameOnly bool
 	// State is what EC2 or EKS say of it, such as running; "" for types without.
 	State string
 	// Remove are the commands that remove it, to be run one after the other.
@@ -62,11 +66,11 @@ func Actions() []string {
 	return []string{
 		"ec2:DescribeInstances", "ec2:DescribeLaunchTemplates", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeVolumes",
 		"eks:DescribeCluster", "eks:ListNodegroups",
-		"events:ListTargetsByRule",
+		"events:ListTagsForResource", "events:ListTargetsByRule",
 		"iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
 		"iam:ListPolicyVersions", "iam:ListRolePolicies",
-		"logs:DescribeLogGroups",
-		"sqs:GetQueueUrl",
+		"logs:DescribeLogGroups", "logs:ListTagsForResource",
+		"sqs:GetQueueUrl", "sqs:ListQueueTags",
 	}
 }
 
@@ -138,6 +142,16 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 		}
 	}
 	return f.report, errors.Join(errs...)
+}
+
+// named puts something on the list that was found by its name and has tags.
+func (f *finder) named(kind, id, state string, tags map[string]string, commands ...[]string) {
+	why, tagged := "name", tags[f.names.Tag.Key] == f.names.Tag.Value
+	if tagged {
+		why = f.names.Tag.String()
+	}
+	f.add(kind, id, why, state, commands...)
+	f.report.Items[len(f.report.Items)-1].NameOnly = !tagged
 }
 
 // add puts something on the list. Each command is the words of one, without the region.

@@ -63,10 +63,10 @@ func (e *estate) find() *Report {
 	return r
 }
 
-func (e *estate) role(name, service string, policies ...string) string {
+func (e *estate) role(name, service string, tags account.Tags, policies ...string) string {
 	e.Helper()
 	r, err := e.account.CreateRole(account.CreateRoleInput{
-		Name: name, AssumeRolePolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
+		Name: name, Tags: tags, AssumeRolePolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
 	})
 	e.ok(err)
 	for _, p := range policies {
@@ -81,30 +81,31 @@ func (e *estate) stack(cluster string) {
 	e.Helper()
 	a := e.account
 	const managed = "arn:aws:iam::aws:policy/"
-	_, err := a.CreateLogGroup("/aws/eks/"+cluster+"/cluster", "", nil)
+	tags := account.Tags{"eks-gpu-slicing/cluster": cluster}
+	_, err := a.CreateLogGroup("/aws/eks/"+cluster+"/cluster", "", tags)
 	e.ok(err)
-	clusterRole := e.role(cluster+"-cluster-us-west-1", "eks.amazonaws.com", managed+"AmazonEKSClusterPolicy")
-	nodeRole := e.role(cluster+"-controller-node-us-west-1", "ec2.amazonaws.com", managed+"AmazonEKSWorkerNodePolicy")
-	e.role(cluster+"-karpenter-node-us-west-1", "ec2.amazonaws.com", managed+"AmazonEKSWorkerNodePolicy")
+	clusterRole := e.role(cluster+"-cluster-us-west-1", "eks.amazonaws.com", tags, managed+"AmazonEKSClusterPolicy")
+	nodeRole := e.role(cluster+"-controller-node-us-west-1", "ec2.amazonaws.com", tags, managed+"AmazonEKSWorkerNodePolicy")
+	e.role(cluster+"-karpenter-node-us-west-1", "ec2.amazonaws.com", tags, managed+"AmazonEKSWorkerNodePolicy")
 	var own []string
 	for _, part := range []string{"node-launch", "node-lifecycle", "instance-profiles", "discovery"} {
-		p, err := a.CreatePolicy(account.CreatePolicyInput{Name: cluster + "-karpenter-" + part + "-us-west-1", Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}`})
+		p, err := a.CreatePolicy(account.CreatePolicyInput{Name: cluster + "-karpenter-" + part + "-us-west-1", Tags: tags, Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}`})
 		e.ok(err)
 		own = append(own, p.ARN)
 	}
 	_, err = a.CreatePolicyVersion(own[0], `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*"}]}`, true)
 	e.ok(err)
-	e.role(cluster+"-karpenter-us-west-1", "pods.eks.amazonaws.com", own...)
-	q, err := a.CreateQueue(cluster+"-karpenter", nil, nil)
+	e.role(cluster+"-karpenter-us-west-1", "pods.eks.amazonaws.com", tags, own...)
+	q, err := a.CreateQueue(cluster+"-karpenter", nil, tags)
 	e.ok(err)
 	for _, rule := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
-		_, err := a.PutRule(account.EventRule{Name: cluster + "-" + rule, EventPattern: `{"source":["x"]}`})
+		_, err := a.PutRule(account.EventRule{Name: cluster + "-" + rule, EventPattern: `{"source":["x"]}`, Tags: tags})
 		e.ok(err)
 		e.ok(a.PutTarget("", cluster+"-"+rule, account.EventTarget{ID: "karpenter", ARN: q.ARN}))
 	}
 	vpcs, err := a.DescribeVpcs()
 	e.ok(err)
-	sg, err := a.CreateSecurityGroup(account.CreateSecurityGroupInput{Name: cluster + "-eksClusterSecurityGroup-1234567", Description: "d", VPCID: vpcs[0].ID, Tags: account.Tags{"Name": "cluster-eksClusterSecurityGroup"}})
+	sg, err := a.CreateSecurityGroup(account.CreateSecurityGroupInput{Name: cluster + "-eksClusterSecurityGroup-1234567", Description: "d", VPCID: vpcs[0].ID, Tags: tags})
 	e.ok(err)
 	var subnets []string
 	all, err := a.DescribeSubnets()
@@ -113,11 +114,11 @@ func (e *estate) stack(cluster string) {
 		subnets = append(subnets, s.ID)
 	}
 	c, err := a.CreateCluster(account.CreateClusterInput{
-		Name: cluster, Version: "1.35", RoleARN: clusterRole, AuthenticationMode: account.AuthAPI, LogTypes: []string{"audit"},
+		Name: cluster, Version: "1.35", RoleARN: clusterRole, AuthenticationMode: account.AuthAPI, LogTypes: []string{"audit"}, Tags: tags,
 		VPC: account.ClusterVPC{SubnetIDs: subnets, SecurityGroupIDs: []string{sg.ID}, EndpointPublicAccess: true},
 	})
 	e.ok(err)
-	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: cluster + "-controllers"})
+	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: cluster + "-controllers", Tags: tags})
 	e.ok(err)
 	_, err = a.CreateNodegroup(account.Nodegroup{
 		ClusterName: cluster, Name: cluster + "-controllers", NodeRoleARN: nodeRole, SubnetIDs: subnets, AMIType: "AL2023_ARM_64_STANDARD", InstanceTypes: []string{"m7g.large"},
@@ -177,7 +178,7 @@ func TestFindsEverything(t *testing.T) {
 		if count[i.Type]++; count[i.Type] == 1 {
 			kinds = append(kinds, i.Type)
 		}
-		if i.Why == "" || len(i.Remove) == 0 || strings.Contains(strings.Join(i.Remove, " "), "gpu-slicing") {
+		if i.Why == "" || i.NameOnly || len(i.Remove) == 0 || strings.Contains(strings.Join(i.Remove, " "), "gpu-slicing") {
 			t.Errorf("%+v", i)
 		}
 	}
@@ -218,11 +219,35 @@ func TestFindsWhatOutlivesTheCluster(t *testing.T) {
 		count[i.Type]++
 	}
 	want := map[string]int{
-		"AWS::EC2::Instance": 1, "AWS::EC2::NetworkInterface": 1, "AWS::EC2::Volume": 2, "AWS::EC2::SecurityGroup": 1, "AWS::EC2::LaunchTemplate": 2,
+		"AWS::EC2::Instance": 1, "AWS::EC2::NetworkInterface": 1, "AWS::EC2::Volume": 2, "AWS::EC2::SecurityGroup": 2, "AWS::EC2::LaunchTemplate": 2,
 		"AWS::IAM::InstanceProfile": 1, "AWS::IAM::Role": 4, "AWS::IAM::ManagedPolicy": 4, "AWS::Events::Rule": 5, "AWS::SQS::Queue": 1, "AWS::Logs::LogGroup": 1,
 	}
 	if d := cmp.Diff(want, count); d != "" {
 		t.Errorf("found (-want +got):\n%s", d)
+	}
+}
+
+// TestNameOnly: what has the name and not the tag is listed, and marked.
+func TestNameOnly(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.stack("gpu")
+	e.ok(e.account.DeleteLogGroup("/aws/eks/gpu/cluster")) // EKS makes it again
+	e.ok(e.account.UntagRole("gpu-karpenter-us-west-1", []string{"eks-gpu-slicing/cluster"}))
+	e.ok(e.account.TagQueue("https://sqs.us-west-1.amazonaws.com/111122223333/gpu-karpenter", account.Tags{"eks-gpu-slicing/cluster": "other"}))
+	e.ok(e.account.UntagRule("gpu-health", []string{"eks-gpu-slicing/cluster"}))
+	var marked []string
+	for _, i := range e.find().Items {
+		if i.NameOnly {
+			marked = append(marked, i.ID)
+			if i.Why != "name" || len(i.Remove) == 0 {
+				t.Errorf("%+v", i)
+			}
+		}
+	}
+	want := []string{"gpu-karpenter-us-west-1", "gpu-health", "https://sqs.us-west-1.amazonaws.com/111122223333/gpu-karpenter", "/aws/eks/gpu/cluster"}
+	if d := cmp.Diff(want, marked); d != "" {
+		t.Errorf("marked (-want +got):\n%s", d)
 	}
 }
 
@@ -233,7 +258,7 @@ func TestReadsOnly(t *testing.T) {
 	e.stack("gpu")
 	reader := func(actions []string) aws.Config {
 		t.Helper()
-		e.role("reader", "ec2.amazonaws.com")
+		e.role("reader", "ec2.amazonaws.com", nil)
 		p, err := e.account.CreatePolicy(account.CreatePolicyInput{Name: "reader", Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"*"}]}`})
 		e.ok(err)
 		e.ok(e.account.AttachRolePolicy("reader", p.ARN))

@@ -10,10 +10,13 @@ import (
 type Names struct {
 	Cluster, LogGroup, Nodegroup, LaunchTemplate, Queue string
 	Roles, Policies, Rules                              []string
+	// Tag is the tag of everything that the program makes and that takes tags (ClusterTag of its
+	// settings).
+	Tag Tag
 	// ProfilePath is the path of the instance profiles that Karpenter makes (its
 	// pkg/apis/v1, InstanceProfilePath).
 	ProfilePath string
-	// Tags are those by which a thing is the cluster's, whoever made it.
+	// Tags are those by which a thing of EC2's is the cluster's, whoever made it; Tag among them.
 	Tags []Tag
 }
 
@@ -28,7 +31,9 @@ func NamesOf(cluster, region string) Names {
 		Cluster: cluster, LogGroup: "/aws/eks/" + cluster + "/cluster",
 		Nodegroup: name(cluster, "controllers", 63), LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
 		ProfilePath: "/karpenter/" + region + "/" + cluster + "/",
+		Tag:         Tag{"eks-gpu-slicing/cluster", cluster},
 		Tags: []Tag{
+			{"eks-gpu-slicing/cluster", cluster},          // the program
 			{"kubernetes.io/cluster/" + cluster, "owned"}, // Karpenter, EKS and the program's node groups
 			{"eks:eks-cluster-name", cluster},             // Karpenter
 			{"eks:cluster-name", cluster},                 // managed node groups

@@ -91,6 +91,10 @@ func TestNamesAreAll(t *testing.T) {
 			}
 		}
 	}
+	settings, err := os.ReadFile(filepath.Join(root, "internal", "settings", "settings.go"))
+	if tag := NamesOf("gpu", "us-west-1").Tag.Key; err != nil || !strings.Contains(string(settings), `const ClusterTag = "`+tag+`"`) {
+		t.Errorf("the program's tag is not %s (%v)", tag, err)
+	}
 	slices.Sort(got)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("names the program makes (-known +made):\n%s", d)

@@ -39,7 +39,7 @@ func (f *finder) readCluster(ctx context.Context) error {
 
 func (f *finder) addCluster(context.Context) error {
 	if name := f.names.Cluster; f.cluster != nil {
-		f.add("AWS::EKS::Cluster", name, "name", string(f.cluster.Status),
+		f.named("AWS::EKS::Cluster", name, string(f.cluster.Status), f.cluster.Tags,
 			[]string{"eks", "delete-cluster", "--name", name}, []string{"eks", "wait", "cluster-deleted", "--name", name})
 	}
 	return nil
@@ -58,7 +58,16 @@ func (f *finder) rules(ctx context.Context) error {
 		if len(targets) > 0 {
 			commands = append(commands, append([]string{"events", "remove-targets", "--rule", name, "--ids"}, targets...))
 		}
-		f.add("AWS::Events::Rule", name, "name", "", append(commands, []string{"events", "delete-rule", "--name", name})...)
+		arn := "arn:" + f.partition + ":events:" + f.report.Region + ":" + f.report.Account + ":rule/" + name
+		list, err := f.events.ListTagsForResource(ctx, &eventbridge.ListTagsForResourceInput{ResourceARN: &arn})
+		if err != nil {
+			return err
+		}
+		tags := map[string]string{}
+		for _, t := range list.Tags {
+			tags[*t.Key] = *t.Value
+		}
+		f.named("AWS::Events::Rule", name, "", tags, append(commands, []string{"events", "delete-rule", "--name", name})...)
 	}
 	return nil
 }
@@ -89,7 +98,11 @@ func (f *finder) queue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.add("AWS::SQS::Queue", *q.QueueUrl, "name "+f.names.Queue, "", []string{"sqs", "delete-queue", "--queue-url", *q.QueueUrl})
+	list, err := f.sqs.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: q.QueueUrl})
+	if err != nil {
+		return err
+	}
+	f.named("AWS::SQS::Queue", *q.QueueUrl, "", list.Tags, []string{"sqs", "delete-queue", "--queue-url", *q.QueueUrl})
 	return nil
 }
 
@@ -102,9 +115,14 @@ func (f *finder) logGroup(ctx context.Context) error {
 			return err
 		}
 		for _, g := range page.LogGroups {
-			if aws.ToString(g.LogGroupName) == f.names.LogGroup {
-				f.add("AWS::Logs::LogGroup", f.names.LogGroup, "name", "", []string{"logs", "delete-log-group", "--log-group-name", f.names.LogGroup})
+			if aws.ToString(g.LogGroupName) != f.names.LogGroup {
+				continue
 			}
+			list, err := f.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: g.LogGroupArn})
+			if err != nil {
+				return err
+			}
+			f.named("AWS::Logs::LogGroup", f.names.LogGroup, "", list.Tags, []string{"logs", "delete-log-group", "--log-group-name", f.names.LogGroup})
 		}
 	}
 	return nil

@@ -96,10 +96,13 @@ var actions = sync.OnceValue(func() map[string]action {
 		"eks:ListNodegroups":                {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"eks-auth:AssumeRoleForPodIdentity": {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
 		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
-		"logs:DescribeLogGroups":            {types: map[string]resourceType{"log-group": must("aws:ResourceTag/")}},
-		"ssm:GetParameter":                  {types: map[string]resourceType{"parameter": must("aws:ResourceTag/")}},
-		"sts:AssumeRole":                    {types: map[string]resourceType{"role": must(requestTags + " " + iamTags)}},
-		"sts:TagSession":                    {types: map[string]resourceType{"role": may(requestTags + " " + iamTags)}},
+		// EventBridge has buses and other rules too; here are only these.
+		"events:ListTagsForResource": {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
+		"logs:ListTagsForResource":   {types: map[string]resourceType{"log-group": may("aws:ResourceTag/")}},
+		"logs:DescribeLogGroups":     {types: map[string]resourceType{"log-group": must("aws:ResourceTag/")}},
+		"ssm:GetParameter":           {types: map[string]resourceType{"parameter": must("aws:ResourceTag/")}},
+		"sts:AssumeRole":             {types: map[string]resourceType{"role": must(requestTags + " " + iamTags)}},
+		"sts:TagSession":             {types: map[string]resourceType{"role": may(requestTags + " " + iamTags)}},
 
 		// Its types are load balancers; a cluster is told by arc-zonal-shift:ResourceIdentifier.
 		"arc-zonal-shift:GetManagedResource": {},
@@ -119,7 +122,7 @@ var actions = sync.OnceValue(func() map[string]action {
 	for _, name := range []string{"AttachedRolePolicies", "InstanceProfilesForRole", "RolePolicies"} {
 		m["iam:List"+name] = action{types: map[string]resourceType{"role": must(iamTags)}}
 	}
-	for _, name := range []string{"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"} {
+	for _, name := range []string{"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "ListQueueTags", "PurgeQueue", "ReceiveMessage", "SendMessage"} {
 		m["sqs:"+name] = action{types: map[string]resourceType{"queue": must("aws:ResourceTag/")}}
 	}
 	for _, name := range []string{

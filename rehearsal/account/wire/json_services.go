@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/account/authz"
@@ -124,7 +125,30 @@ func product(p account.OnDemandPrice, want map[string]string) (string, bool, err
 }
 
 func eventsOperations() map[string]operation {
-	return map[string]operation{"ListRules": (*call).listRules, "ListTargetsByRule": (*call).listTargetsByRule}
+	return map[string]operation{
+		"ListRules": (*call).listRules, "ListTagsForResource": (*call).listRuleTags, "ListTargetsByRule": (*call).listTargetsByRule,
+	}
+}
+
+func (c *call) listRuleTags() (any, error) {
+	var in struct{ ResourceARN string }
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	_, name, _ := strings.Cut(in.ResourceARN, ":rule/")
+	r, missing := c.account.DescribeRule("", name)
+	if err := c.authorize(authz.Call{Action: "events:ListTagsForResource", Targets: []authz.Target{{Type: "rule-on-default-event-bus", ARN: in.ResourceARN, Tags: r.Tags}}}); err != nil {
+		return nil, err
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	type tag struct{ Key, Value string }
+	out := struct{ Tags []tag }{Tags: []tag{}}
+	for _, k := range sortedKeys(r.Tags) {
+		out.Tags = append(out.Tags, tag{k, r.Tags[k]})
+	}
+	return out, nil
 }
 
 func (c *call) listRules() (any, error) {

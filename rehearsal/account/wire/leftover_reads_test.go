@@ -9,7 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
 	"eks-gpu-slicing/rehearsal/account"
@@ -134,6 +136,16 @@ func TestGroups(t *testing.T) {
 	if d := cmp.Diff([]string{"/aws/eks/c/cluster " + arn + "/aws/eks/c/cluster:*", "/aws/eks/d/cluster " + arn + "/aws/eks/d/cluster:*"}, found); d != "" {
 		t.Errorf("log groups (-want +got):\n%s", d)
 	}
+	tags, err := logs.ListTagsForResource(t.Context(), &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: aws.String(arn + "/other")})
+	if err != nil || len(tags.Tags) != 0 {
+		t.Errorf("tags %v (%v)", tags, err)
+	}
+	_, err = logs.ListTagsForResource(t.Context(), &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: aws.String(arn + "none")})
+	wantCode(t, err, "ResourceNotFoundException", http.StatusBadRequest, "The specified log group does not exist.")
+	_, err = eventbridge.NewFromConfig(cfg).ListTagsForResource(t.Context(), &eventbridge.ListTagsForResourceInput{ResourceARN: aws.String("arn:aws:events:us-west-2:111122223333:rule/none")})
+	wantCode(t, err, "ResourceNotFoundException", http.StatusBadRequest, "Rule none does not exist")
+	_, err = c.sqs.ListQueueTags(t.Context(), &sqs.ListQueueTagsInput{QueueUrl: aws.String("https://sqs.us-west-2.amazonaws.com/111122223333/none")})
+	wantCode(t, err, "AWS.SimpleQueueService.NonExistentQueue", http.StatusBadRequest, "does not exist")
 	_, err = cloudwatchlogs.NewFromConfig(w.config(w.pod())).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
 	wantCode(t, err, "AccessDeniedException", http.StatusBadRequest, "logs:DescribeLogGroups")
 }

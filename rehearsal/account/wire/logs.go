@@ -1,12 +1,33 @@
 package wire
 
 import (
+	"strings"
+
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/account/authz"
 )
 
 func logsOperations() map[string]operation {
-	return map[string]operation{"DescribeLogGroups": (*call).describeLogGroups}
+	return map[string]operation{"DescribeLogGroups": (*call).describeLogGroups, "ListTagsForResource": (*call).listLogTags}
+}
+
+// listLogTags wants the ARN of a log group without the :* at its end (API reference).
+func (c *call) listLogTags() (any, error) {
+	var in struct {
+		ARN string `json:"resourceArn"`
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	_, name, _ := strings.Cut(in.ARN, ":log-group:")
+	g, missing := c.account.DescribeLogGroup(name)
+	if err := c.authorize(authz.Call{Action: "logs:ListTagsForResource", Targets: []authz.Target{{Type: "log-group", ARN: in.ARN, Tags: g.Tags}}}); err != nil {
+		return nil, err
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	return map[string]account.Tags{"tags": g.Tags}, nil
 }
 
 func (c *call) describeLogGroups() (any, error) {

@@ -14,6 +14,7 @@ func sqsOperations() map[string]operation {
 		"DeleteMessage":      (*call).deleteMessage,
 		"GetQueueAttributes": (*call).getQueueAttributes,
 		"GetQueueUrl":        (*call).getQueueURL,
+		"ListQueueTags":      (*call).listQueueTags,
 		"ListQueues":         (*call).listQueues,
 		"ReceiveMessage":     (*call).receiveMessage,
 		"SendMessage":        (*call).sendMessage,
@@ -71,6 +72,25 @@ func (c *call) listQueues() (any, error) {
 		QueueUrls []string
 		NextToken string `json:",omitempty"`
 	}{items, next}, nil
+}
+
+func (c *call) listQueueTags() (any, error) {
+	var in struct {
+		QueueUrl string //nolint:revive,staticcheck // SQS's name
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	if err := c.onQueue(in.QueueUrl); err != nil {
+		return nil, err
+	}
+	q, err := c.account.GetQueue(in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Tags account.Tags `json:",omitempty"`
+	}{q.Tags}, nil
 }
 
 func (c *call) getQueueAttributes() (any, error) {
