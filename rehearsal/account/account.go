@@ -59,6 +59,7 @@ type Account struct {
 	sqs    sqsState
 	events eventsState
 	logs   logsState
+	kms    kmsState
 	// compute is what runs: instances and all that comes and goes with them.
 	compute computeState
 }
@@ -98,6 +99,7 @@ func New(o Options) (*Account, error) {
 	a.sqs.init()
 	a.events.init()
 	a.logs.init()
+	a.kms.init()
 	if err := a.compute.init(a); err != nil {
 		return nil, err
 	}
@@ -129,8 +131,8 @@ type Resource struct {
 }
 
 // Leftovers lists what the account holds and was not born with, in a fixed
-// order. Service-linked roles are not listed: AWS makes them for itself and
-// keeps them.
+// order. Service-linked roles are not listed, because AWS makes them for itself
+// and keeps them, nor are KMS keys that wait for their deletion.
 func (a *Account) Leftovers() []Resource {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -146,6 +148,7 @@ func (a *Account) Leftovers() []Resource {
 	a.sqs.leftovers(add)
 	a.events.leftovers(add)
 	a.logs.leftovers(add)
+	a.kms.leftovers(add)
 	a.compute.leftovers(add)
 	return all
 }

@@ -44,6 +44,9 @@ type Cluster struct {
 	VPC                  ClusterVPC
 	LogTypes             []string
 	AuthenticationMode   string
+	// SecretsKeyARN is the KMS key that encrypts what the cluster stores; "" is one
+	// that AWS owns.
+	SecretsKeyARN string
 	// BootstrapAdmin says that the creator was made an administrator.
 	BootstrapAdmin bool
 	// ServiceIPv4CIDR is where services get their addresses; IPFamily is ipv4.
@@ -93,6 +96,7 @@ type CreateClusterInput struct {
 	VPC                          ClusterVPC
 	LogTypes                     []string
 	AuthenticationMode           string
+	SecretsKeyARN                string
 	BootstrapAdmin               bool
 	ServiceIPv4CIDR, SupportType string
 	Tags                         Tags
@@ -136,6 +140,11 @@ func (a *Account) CreateCluster(in CreateClusterInput) (Cluster, error) {
 	if err := in.Tags.check("InvalidParameterException"); err != nil {
 		return Cluster{}, err
 	}
+	if in.SecretsKeyARN != "" {
+		if in.SecretsKeyARN, err = a.checkSecretsKey(in.SecretsKeyARN); err != nil {
+			return Cluster{}, err
+		}
+	}
 	id := a.nextHex()[:32]
 	endpoint, ca, err := a.plane(in.Name, id)
 	if err != nil {
@@ -151,7 +160,7 @@ func (a *Account) CreateCluster(in CreateClusterInput) (Cluster, error) {
 			Status: "ACTIVE", RoleARN: in.RoleARN, Endpoint: endpoint, CertificateAuthority: encodeCA(ca),
 			OIDCIssuer: "https://oidc.eks." + a.region + ".amazonaws.com/id/" + strings.ToUpper(id),
 			VPC:        in.VPC.clone(), LogTypes: slices.Clone(in.LogTypes), AuthenticationMode: in.AuthenticationMode,
-			BootstrapAdmin: in.BootstrapAdmin, ServiceIPv4CIDR: in.ServiceIPv4CIDR, IPFamily: "ipv4",
+			SecretsKeyARN: in.SecretsKeyARN, BootstrapAdmin: in.BootstrapAdmin, ServiceIPv4CIDR: in.ServiceIPv4CIDR, IPFamily: "ipv4",
 			SupportType: in.SupportType, CreatedAt: a.timestamp(), Tags: in.Tags.with(nil),
 		},
 		entries: map[string]*accessEntry{}, addons: map[string]*Addon{}, nodegroups: map[string]*Nodegroup{},

@@ -160,6 +160,11 @@ func outageErrors() map[string]map[OutageKind]Error {
 			of(http.StatusInternalServerError, "ServiceFailure", internal),
 			of(http.StatusServiceUnavailable, "ServiceUnavailable", down),
 		),
+		"kms": errors(
+			of(http.StatusBadRequest, "ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."),
+			of(http.StatusInternalServerError, "KMSInternalException", internal),
+			of(http.StatusServiceUnavailable, "DependencyTimeoutException", "The system timed out while trying to fulfill the request."),
+		),
 		"logs": errors(
 			of(http.StatusBadRequest, "ThrottlingException", rate),
 			of(http.StatusInternalServerError, "InternalFailure", internal),

@@ -27,7 +27,7 @@ func TestUselessFaultsAreRefused(t *testing.T) {
 		fault account.Fault
 		text  string
 	}{
-		"a service":  {account.Outage{Service: "iamm", Kind: account.Throttling}, `throttling: iamm:*: service "iamm" is none of ec2, eks, eks-auth, events, iam, logs, pricing, sqs, ssm, sts`},
+		"a service":  {account.Outage{Service: "iamm", Kind: account.Throttling}, `throttling: iamm:*: service "iamm" is none of ec2, eks, eks-auth, events, iam, kms, logs, pricing, sqs, ssm, sts`},
 		"a kind":     {account.Outage{Service: "iam"}, `kind "" is none of throttling, internal error, unavailable`},
 		"calls":      {account.Outage{Kind: account.InternalError, Calls: -1}, "-1 calls; it must be 0 (until lifted) or more"},
 		"a type":     {account.Shortage{InstanceType: "g9.mega"}, "g9.mega"},

@@ -56,6 +56,10 @@ func eksClusterKinds() map[string]*kind {
 				"serviceIpv6Cidr":      {output: true},
 				"elasticLoadBalancing": {output: true},
 			}},
+			"encryptionConfig": {fields: schema{
+				"provider":  {required: true, fields: schema{"keyArn": {required: true}}},
+				"resources": {required: true, oneOf: []string{"secrets"}},
+			}},
 			"upgradePolicy":              {computed: true, fields: schema{"supportType": {computed: true, oneOf: []string{"EXTENDED", "STANDARD"}}}},
 			"bootstrapSelfManagedAddons": {local: true, def: true},
 			"defaultAddonsToRemoves":     {local: true},
@@ -74,12 +78,13 @@ func eksClusterKinds() map[string]*kind {
 			"name", "roleArn", "accessConfig.bootstrapClusterCreatorAdminPermissions", "bootstrapSelfManagedAddons",
 			"kubernetesNetworkConfig.ipFamily", "kubernetesNetworkConfig.serviceIpv4Cidr",
 		},
-		sets:   []string{"vpcConfig.subnetIds", "vpcConfig.securityGroupIds", "vpcConfig.publicAccessCidrs", "enabledClusterLogTypes"},
-		check:  checkCluster,
-		create: createCluster,
-		read:   readCluster,
-		update: updateCluster,
-		tag:    eksTag("arn"),
+		replaceIfRemoved: []string{"encryptionConfig"}, // CustomizeDiff
+		sets:             []string{"vpcConfig.subnetIds", "vpcConfig.securityGroupIds", "vpcConfig.publicAccessCidrs", "enabledClusterLogTypes"},
+		check:            checkCluster,
+		create:           createCluster,
+		read:             readCluster,
+		update:           updateCluster,
+		tag:              eksTag("arn"),
 		destroy: func(c *call) error {
 			return c.do("deleting EKS Cluster ("+c.id+")", "EKS", "DeleteCluster", func() error {
 				return c.DeleteCluster(c.id)
@@ -114,6 +119,7 @@ func createCluster(c *call) (string, error) {
 				Name: c.str("name"), Version: c.str("version"), RoleARN: c.str("roleArn"), VPC: clusterVPC(c.in),
 				LogTypes:           provider.Strings(c.in, "enabledClusterLogTypes"),
 				AuthenticationMode: c.str("accessConfig", "authenticationMode"), BootstrapAdmin: admin,
+				SecretsKeyARN:   c.str("encryptionConfig", "provider", "keyArn"),
 				ServiceIPv4CIDR: c.str("kubernetesNetworkConfig", "serviceIpv4Cidr"), SupportType: c.str("upgradePolicy", "supportType"),
 				Tags: c.tags,
 			})
@@ -132,7 +138,11 @@ func readCluster(c *call) (props, account.Tags, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return object(clusterProperties(k)), k.Tags, nil
+	out := clusterProperties(k)
+	if k.SecretsKeyARN != "" { // the data source leaves it out
+		out["encryptionConfig"] = map[string]any{"provider": map[string]any{"keyArn": k.SecretsKeyARN}, "resources": []string{"secrets"}}
+	}
+	return object(out), k.Tags, nil
 }
 
 func clusterProperties(k account.Cluster) map[string]any {
@@ -179,6 +189,12 @@ func updateCluster(c *call) error {
 				return nil
 			}
 			return c.UpdateClusterAuthenticationMode(c.id, mode)
+		}},
+		{[]string{"encryptionConfig"}, "encryption config", "AssociateEncryptionConfig", func() error {
+			if provider.Has(c.old, "encryptionConfig") {
+				return nil // terraform-provider-aws takes another key, and does nothing
+			}
+			return c.AssociateEncryptionConfig(c.id, c.str("encryptionConfig", "provider", "keyArn"), provider.Strings(c.in, "encryptionConfig", "resources"))
 		}},
 		{[]string{"enabledClusterLogTypes"}, "logging", "UpdateClusterConfig", func() error {
 			return c.UpdateClusterLogging(c.id, provider.Strings(c.in, "enabledClusterLogTypes"))

@@ -136,7 +136,7 @@ func TestEveryCallMayFail(t *testing.T) {
 		for token, args := range map[string]map[string]any{
 			"aws:index/getCallerIdentity:getCallerIdentity": {}, "aws:index/getAvailabilityZones:getAvailabilityZones": {},
 			"aws:iam/getRoles:getRoles": {}, "aws:eks/getClusters:getClusters": {}, "aws:eks/getClusterVersions:getClusterVersions": {},
-			"aws:eks/getCluster:getCluster": {"name": "c"}, "aws:ec2/getVpcs:getVpcs": {}, "aws:ec2/getVpc:getVpc": {"default": true},
+			"aws:eks/getCluster:getCluster": {"name": "c"}, "aws:kms/getKey:getKey": {"keyId": "x"}, "aws:ec2/getVpcs:getVpcs": {}, "aws:ec2/getVpc:getVpc": {"default": true},
 			"aws:ec2/getSubnets:getSubnets": {}, "aws:ec2/getSubnet:getSubnet": {"id": "subnet-1"},
 			"aws:ec2/getInstanceType:getInstanceType":                   {"instanceType": "g4dn.xlarge"},
 			"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {},

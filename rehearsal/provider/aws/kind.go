@@ -23,6 +23,8 @@ type kind struct {
 	tagged bool
 	// replace and sets are as in provider.Rules.
 	replace, sets []string
+	// replaceIfRemoved are inputs that can be added and not taken away again.
+	replaceIfRemoved []string
 	// check refuses more than the schema does; nil for nothing.
 	check func(in props) []plugin.CheckFailure
 	// recomputed lists the outputs that a change of one of the inputs
@@ -79,7 +81,7 @@ func (c *call) was(path ...string) string { return provider.String(c.state, path
 func gone(err error) bool {
 	return errors.Is(err, errNotFound) || account.IsCode(err,
 		"NoSuchEntity", "ResourceNotFoundException", "InvalidGroup.NotFound", "InvalidLaunchTemplateId.NotFound",
-		"AWS.SimpleQueueService.NonExistentQueue", "InvalidSecurityGroupRuleId.NotFound")
+		"AWS.SimpleQueueService.NonExistentQueue", "InvalidSecurityGroupRuleId.NotFound", "NotFoundException")
 }
 
 // kinds are the resource types by token.
@@ -87,7 +89,7 @@ func kinds() map[string]*kind {
 	all := map[string]*kind{}
 	for _, service := range []map[string]*kind{
 		eksClusterKinds(), eksAccessKinds(), eksAddonKinds(), eksNodegroupKinds(), iamRoleKinds(), iamPolicyKinds(),
-		launchTemplateKinds(), securityGroupKinds(), sqsKinds(), eventsKinds(), logsKinds(),
+		launchTemplateKinds(), securityGroupKinds(), sqsKinds(), eventsKinds(), logsKinds(), kmsKinds(),
 	} {
 		maps.Copy(all, service)
 	}
@@ -103,6 +105,11 @@ func kinds() map[string]*kind {
 // rules are the kind's, for a change from old to in.
 func (k *kind) rules(old, in props) provider.Rules {
 	rules := provider.Rules{Replace: k.replace, Sets: k.sets}
+	for _, key := range k.replaceIfRemoved {
+		if provider.Has(old, key) && !provider.Has(in, key) {
+			rules.Replace = append(slices.Clip(rules.Replace), key)
+		}
+	}
 	if k.name != "" {
 		// As the bridge does (nameRequiresDeleteBeforeReplace): the replacement
 		// cannot bear the name while the old one does.

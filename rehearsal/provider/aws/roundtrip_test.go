@@ -40,7 +40,13 @@ func whole(t *testing.T, config map[string]any) (*stack, map[*made]map[string]an
 		"type": "egress", "fromPort": 0, "toPort": 0, "protocol": "-1", "cidrBlocks": []any{"0.0.0.0/0"},
 		"securityGroupId": string(sg.id), "description": "Allow internet access.",
 	})
+	key := up("aws:kms/key:Key", "secrets", map[string]any{
+		"description": "d", "enableKeyRotation": true, "deletionWindowInDays": 7,
+		"policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::111122223333:root","` + clusterRole.str("arn") + `"]},"Action":"kms:*","Resource":"*"}]}`,
+	})
+	up("aws:kms/alias:Alias", "secrets", map[string]any{"name": "alias/eks/c", "targetKeyId": key.str("keyId")})
 	clusterIn := set(s.clusterInputs(clusterRole), "vpcConfig.securityGroupIds", []any{string(sg.id)})
+	clusterIn["encryptionConfig"] = map[string]any{"provider": map[string]any{"keyArn": key.str("arn")}, "resources": []any{"secrets"}}
 	cluster := up(clusterType, "c", clusterIn)
 	up("aws:eks/accessEntry:AccessEntry", "node", map[string]any{"clusterName": cluster.str("name"), "principalArn": nodeRole.str("arn"), "type": "EC2_LINUX"})
 	up("aws:eks/accessEntry:AccessEntry", "viewer", map[string]any{"clusterName": "c", "principalArn": podRole.str("arn"), "kubernetesGroups": []any{"viewers"}})
@@ -138,6 +144,8 @@ func TestOutputs(t *testing.T) {
 			"id": "c:controllers", "arn": "arn:aws:eks:us-west-2:" + acct + ":nodegroup/c/controllers/*", "status": "ACTIVE",
 			"capacityType": "ON_DEMAND", "launchTemplate.name": "controllers", "releaseVersion": "1.28.15-*",
 		},
+		"aws:kms/key:Key/secrets":                          {"arn": "arn:aws:kms:us-west-2:" + acct + ":key/*", "rotationPeriodInDays": "365", "keyUsage": "ENCRYPT_DECRYPT"},
+		"aws:kms/alias:Alias/secrets":                      {"id": "alias/eks/c", "arn": "arn:aws:kms:us-west-2:" + acct + ":alias/eks/c", "targetKeyArn": "arn:aws:kms:us-west-2:" + acct + ":key/*"},
 		queueType + "/q":                                   {"url": "https://sqs.us-west-2.amazonaws.com/" + acct + "/c", "arn": "arn:aws:sqs:us-west-2:" + acct + ":c", "visibilityTimeoutSeconds": "30"},
 		templateType + "/controllers":                      {"latestVersion": "1", "defaultVersion": "1", "arn": "arn:aws:ec2:us-west-2:" + acct + ":launch-template/lt-*"},
 		"aws:ec2/securityGroup:SecurityGroup/firewall":     {"name": "firewall-*", "description": "Managed by Pulumi", "ownerId": acct},
