@@ -1,84 +1,22 @@
-package packing
+package packing_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	awsv1 "github.com/aws/karpenter-provider-aws/pkg/apis/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"eks-gpu-slicing/rehearsal/account"
-	"eks-gpu-slicing/rehearsal/toolcache"
+	"eks-gpu-slicing/rehearsal/packing"
 )
 
 const gpu corev1.ResourceName = "nvidia.com/gpu"
 
-// rendered is a stack as the program renders it, and an account in its region.
-func rendered(t testing.TB, name string) (*account.Account, *Stack) {
+func plannerOf(t testing.TB, a *account.Account, s *packing.Stack) *packing.Planner {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "rendered", name, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("rendered files of %s: %v (%v)", name, files, err)
-	}
-	s := &Stack{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		object := map[string]any{}
-		if err := yaml.Unmarshal(text, &object); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if filepath.Base(file) == "values-karpenter.yaml" {
-			charts, err := toolcache.KarpenterCharts(t.Context(), filepath.Join("..", ".."))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s.Controller, err = ControllerEnvironment(charts, object); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err := s.Add(object); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-	}
-	region := ""
-	for _, e := range s.Controller {
-		if e.Name == "AWS_REGION" {
-			region = e.Value
-		}
-	}
-	a, err := account.New(account.Options{Region: region})
-	if err != nil {
-		t.Fatal(err)
-	}
-	subnets, err := a.DescribeSubnets()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range s.NodeClasses {
-		terms := s.NodeClasses[i].Spec.SubnetSelectorTerms
-		for n := range terms {
-			if !strings.HasPrefix(terms[n].ID, "subnet-placeholder") {
-				t.Fatalf("subnet %s is no placeholder", terms[n].ID)
-			}
-			terms[n] = awsv1.SubnetSelectorTerm{ID: subnets[n].ID}
-		}
-	}
-	return a, s
-}
-
-func plannerOf(t testing.TB, a *account.Account, s *Stack) *Planner {
-	t.Helper()
-	p, err := New(t.Context(), a, s)
+	p, err := packing.New(t.Context(), a, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package packing
+package packing_test
 
 import (
 	"slices"
@@ -8,11 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"eks-gpu-slicing/rehearsal/packing"
+	"eks-gpu-slicing/rehearsal/packing/packingtest"
 )
 
 func TestKinds(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	// What it takes of the CPUs leaves nothing of two, and most of four.
 	s.DaemonSets[0].Spec.Template.Spec.NodeSelector = nil
 	s.DaemonSets[0].Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
@@ -20,7 +23,7 @@ func TestKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pools := map[string][]Kind{}
+	pools := map[string][]packing.Kind{}
 	for _, k := range kinds {
 		pools[k.NodePool] = append(pools[k.NodePool], k)
 		if cpu := k.Labels["karpenter.k8s.aws/instance-cpu"]; !slices.Contains([]string{"4", "8", "16"}, cpu[0]) {
@@ -59,9 +62,9 @@ func TestKinds(t *testing.T) {
 
 func TestExclusions(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	p := plannerOf(t, a, s)
-	exclusions := func(pool, label string, values ...string) []Exclusion {
+	exclusions := func(pool, label string, values ...string) []packing.Exclusion {
 		t.Helper()
 		out, err := p.Exclusions(t.Context(), poolOf(s, pool), corev1.NodeSelectorRequirement{Key: label, Operator: corev1.NodeSelectorOpIn, Values: values})
 		if err != nil {
@@ -69,13 +72,13 @@ func TestExclusions(t *testing.T) {
 		}
 		return out
 	}
-	want := []Exclusion{{InstanceType: "c6g.xlarge", By: []Mismatch{
+	want := []packing.Exclusion{{InstanceType: "c6g.xlarge", By: []packing.Mismatch{
 		{Label: "karpenter.k8s.aws/instance-generation", Has: []string{"6"}, Wants: "In [7]"},
 	}}}
 	if diff := cmp.Diff(want, exclusions("arm64", corev1.LabelInstanceTypeStable, "c6g.xlarge")); diff != "" {
 		t.Errorf("c6g.xlarge in arm64 (-want +got):\n%s", diff)
 	}
-	want[0].By = []Mismatch{
+	want[0].By = []packing.Mismatch{
 		{Label: "karpenter.k8s.aws/instance-generation", Has: []string{"6"}, Wants: "Gt [6]"},
 		{Label: corev1.LabelArchStable, Has: []string{"arm64"}, Wants: "In [amd64]"},
 	}

@@ -9,11 +9,12 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
-	"sigs.k8s.io/karpenter/pkg/cloudprovider"
 	"sigs.k8s.io/karpenter/pkg/controllers/dynamicresources/deviceallocation"
 	"sigs.k8s.io/karpenter/pkg/controllers/provisioning"
 	"sigs.k8s.io/karpenter/pkg/controllers/provisioning/scheduling"
@@ -33,9 +34,9 @@ type Plan struct {
 
 // Node is a node and the pods on it.
 type Node struct {
-	// Name is that of a node group's node, of which only it and Pods are told; "" for a
-	// planned one.
-	Name string
+	// NodeGroup has the node, of which Pods are told and nothing else; "" for a planned
+	// one.
+	NodeGroup string
 	// NodePool it is of.
 	NodePool string
 	// InstanceTypes are those Karpenter would let EC2 choose from, cheapest first.
@@ -67,64 +68,102 @@ type Refusal struct {
 	Err error
 }
 
-// Plan asks for nodes for pods that are all pending at once. Pods are told apart by
-// namespace and name, and are not changed. An error is not about a pod.
+// Plan asks for nodes for pods that are all pending at once; they are not changed. An
+// error is not about a pod.
 func (p *Planner) Plan(ctx context.Context, pods []*corev1.Pod) (*Plan, error) {
 	ctx, err := karpenter(ctx, p.stack)
 	if err != nil {
 		return nil, err
 	}
-	r := &round{
-		planner: p, byUID: map[types.UID]*corev1.Pod{},
-		cluster: state.NewCluster(clock.RealClock{}, p.client, p.provider),
-	}
-	r.provisioner = provisioning.NewProvisioner(p.client, silent{}, p.provider, r.cluster, clock.RealClock{},
-		deviceallocation.NewController(p.client), virtualpods.NewVirtualPodCache(p.client))
-	for _, n := range p.nodes {
-		if err := r.cluster.UpdateNode(ctx, n.DeepCopy()); err != nil {
-			return nil, fmt.Errorf("node %s: %w", n.Name, err)
-		}
-	}
+	plan, pods := p.schedule(ctx, pods)
+	r := &rounds{planner: p, byUID: map[types.UID]*corev1.Pod{}, refused: map[types.UID]error{}}
 	var pending []*corev1.Pod
-	invalid := map[types.UID]error{}
 	for i, pod := range pods {
 		asked := storageless(pod)
-		asked.UID = types.UID(fmt.Sprintf("%08d", i)) // in the order given, where Karpenter sorts by it
+		asked.Name = fmt.Sprintf("pod-%08d", i) // in the order given, where Karpenter sorts by it
+		asked.UID = types.UID(asked.Name)
 		r.byUID[asked.UID] = pod
-		if err := r.provisioner.Validate(ctx, asked); err != nil {
-			invalid[asked.UID] = err
-			continue
-		}
 		pending = append(pending, asked)
 	}
-	for {
-		results, err := r.solve(ctx, pending)
-		if err != nil {
+	for launched := -1; len(pending) > 0 && launched != 0; {
+		if pending, launched, err = r.next(ctx, pending); err != nil {
 			return nil, err
 		}
-		if len(results.PodErrors) > 0 && len(results.NewNodeClaims) > 0 {
-			r.launch(results.NewNodeClaims)
+	}
+	for _, n := range r.launched {
+		n.Pods, n.Requests = r.given(n.bound), resources.Merge(n.Overhead, resources.RequestsForPods(n.bound...))
+		plan.Nodes = append(plan.Nodes, n.Node)
+	}
+	for _, uid := range slices.Sorted(maps.Keys(r.refused)) {
+		plan.Refused = append(plan.Refused, Refusal{Pod: r.byUID[uid], Err: r.refused[uid]})
+	}
+	return plan, nil
+}
+
+// schedule puts pods onto the nodes that are there, as the Kubernetes scheduler does
+// before Karpenter is asked, and returns those that are left.
+func (p *Planner) schedule(ctx context.Context, pods []*corev1.Pod) (*Plan, []*corev1.Pod) {
+	plan := &Plan{}
+	nodes := make([]member, len(p.nodes))
+	placed := make([][]*corev1.Pod, len(p.nodes))
+	for i, n := range p.nodes {
+		nodes[i] = member{n.group, n.SnapshotConcrete()}
+	}
+	var left []*corev1.Pod
+	for _, pod := range pods {
+		at := slices.IndexFunc(nodes, func(n member) bool { return n.takes(ctx, pod) })
+		if at < 0 {
+			left = append(left, pod)
 			continue
 		}
-		return r.plan(results, invalid), nil
+		nodes[at].AddPod(pod)
+		placed[at] = append(placed[at], pod)
 	}
+	for i, n := range nodes {
+		if len(placed[i]) > 0 {
+			plan.Nodes = append(plan.Nodes, Node{NodeGroup: n.group, Pods: placed[i]})
+		}
+	}
+	return plan, left
 }
 
-// round is one question and what has come of it so far.
-type round struct {
-	planner     *Planner
-	cluster     *state.Cluster
-	provisioner *provisioning.Provisioner
-	byUID       map[types.UID]*corev1.Pod
-	// launched are the planned nodes that Karpenter sees as such by now, by provider ID.
-	launched map[string]Node
+// rounds are the rounds that Karpenter takes to find nodes for pods.
+type rounds struct {
+	planner *Planner
+	// byUID are the pods as they were given; refused are why those have no node that
+	// have none after the last round.
+	byUID    map[types.UID]*corev1.Pod
+	refused  map[types.UID]error
+	launched []*launched
 }
 
-// solve is a scheduling round as Karpenter's provisioner makes it (Schedule in
-// pkg/controllers/provisioning/provisioner.go), but for pods that are given.
-func (r *round) solve(ctx context.Context, pods []*corev1.Pod) (scheduling.Results, error) {
-	if len(pods) == 0 {
-		return scheduling.Results{}, nil
+// launched is a planned node that Karpenter sees in the rounds after.
+type launched struct {
+	Node
+	object *corev1.Node
+	// bound are the pods on it as Karpenter sees them.
+	bound []*corev1.Pod
+}
+
+// next is a scheduling round as Karpenter's provisioner makes it (Schedule in
+// pkg/controllers/provisioning/provisioner.go), but for pods that are given: it returns
+// those that got no node, and how many nodes were launched. What was launched before is
+// there, with its pods.
+func (r *rounds) next(ctx context.Context, pods []*corev1.Pod) (left []*corev1.Pod, nodes int, err error) {
+	provisioner, cluster, err := r.karpenter(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	clear(r.refused)
+	valid := slices.DeleteFunc(slices.Clone(pods), func(pod *corev1.Pod) bool {
+		err := provisioner.Validate(ctx, pod)
+		if err != nil {
+			r.refused[pod.UID] = err
+		}
+		return err != nil
+	})
+	if len(valid) == 0 {
+		return nil, 0, nil
 	}
 	o := options.FromContext(ctx)
 	how := []scheduling.Options{
@@ -135,39 +174,76 @@ func (r *round) solve(ctx context.Context, pods []*corev1.Pod) (scheduling.Resul
 	if o.PreferencePolicy == options.PreferencePolicyIgnore {
 		how = append(how, scheduling.IgnorePreferences)
 	}
-	s, err := r.provisioner.NewScheduler(ctx, pods, r.cluster.DeepCopyNodes().Active(), sets.New[types.UID](), how...)
+	s, err := provisioner.NewScheduler(ctx, valid, cluster.DeepCopyNodes().Active(), sets.New[types.UID](), how...)
 	if err != nil {
-		return scheduling.Results{}, fmt.Errorf("Karpenter: %w", err) //nolint:staticcheck // a name
+		return nil, 0, fmt.Errorf("Karpenter: %w", err) //nolint:staticcheck // a name
 	}
-	results, err := s.Solve(ctx, pods)
+	results, err := s.Solve(ctx, valid)
 	if err != nil {
-		return scheduling.Results{}, fmt.Errorf("Karpenter: %w", err) //nolint:staticcheck // a name
+		return nil, 0, fmt.Errorf("Karpenter: %w", err) //nolint:staticcheck // a name
 	}
-	return results.TruncateInstanceTypes(ctx, scheduling.MaxInstanceTypes), nil
+	results = results.TruncateInstanceTypes(ctx, scheduling.MaxInstanceTypes)
+	for _, existing := range results.ExistingNodes {
+		at := slices.IndexFunc(r.launched, func(n *launched) bool { return n.object.Name == existing.Name() })
+		r.launched[at].bound = append(r.launched[at].bound, existing.Pods...)
+	}
+	for _, claim := range results.NewNodeClaims {
+		r.launched = append(r.launched, r.launch(claim))
+	}
+	for pod, err := range results.PodErrors {
+		r.refused[pod.UID] = err
+	}
+	left = slices.DeleteFunc(slices.Clone(pods), func(pod *corev1.Pod) bool { return r.refused[pod.UID] == nil })
+	return left, len(results.NewNodeClaims), nil
 }
 
-// launch lets Karpenter see its NodeClaims as nodes that are on their way, with the
-// type that was cheapest.
-func (r *round) launch(claims []*scheduling.NodeClaim) {
-	if r.launched == nil {
-		r.launched = map[string]Node{}
+// karpenter is a provisioner that sees what was launched.
+func (r *rounds) karpenter(ctx context.Context) (*provisioning.Provisioner, *state.Cluster, error) {
+	p, c := r.planner, r.planner.client
+	var bound []*corev1.Pod
+	var more []client.Object
+	for _, n := range r.launched {
+		more = append(more, n.object)
+		for _, pod := range n.bound {
+			pod = pod.DeepCopy()
+			pod.Spec.NodeName, pod.Status.Phase = n.object.Name, corev1.PodRunning
+			bound, more = append(bound, pod), append(more, pod)
+		}
 	}
-	for _, claim := range claims {
-		node, chosen := describe(claim)
-		id := fmt.Sprintf("launched/%08d", len(r.launched)) // Karpenter tries nodes by name
-		object := claim.ToNodeClaim()
-		object.Name = id
-		object.Labels = node.Labels
-		object.Status.ProviderID = id
-		object.Status.NodeName = id
-		object.Status.Capacity, object.Status.Allocatable = chosen.Capacity, chosen.Allocatable()
-		r.launched[id] = node
-		r.cluster.UpdateNodeClaim(object)
+	if len(more) > 0 {
+		c = p.clientWith(more...)
 	}
+	cluster := state.NewCluster(clock.RealClock{}, c, p.provider)
+	for _, n := range r.launched {
+		if err := cluster.UpdateNode(ctx, n.object.DeepCopy()); err != nil {
+			return nil, nil, fmt.Errorf("node %s: %w", n.object.Name, err)
+		}
+	}
+	for _, pod := range bound {
+		if err := cluster.UpdatePod(ctx, pod); err != nil {
+			return nil, nil, fmt.Errorf("pod %s: %w", pod.Name, err)
+		}
+	}
+	return provisioning.NewProvisioner(c, silent{}, p.provider, cluster, clock.RealClock{},
+		deviceallocation.NewController(c), virtualpods.NewVirtualPodCache(c)), cluster, nil
 }
 
-// describe is a NodeClaim as a node and the instance type it would be.
-func describe(claim *scheduling.NodeClaim) (Node, *cloudprovider.InstanceType) {
+// launch is a NodeClaim as the node it becomes, of the type that is cheapest.
+func (r *rounds) launch(claim *scheduling.NodeClaim) *launched {
+	n := &launched{bound: claim.Pods}
+	n.Node = describe(claim)
+	name := fmt.Sprintf("launched-%08d", len(r.launched)) // Karpenter tries nodes by name
+	n.object = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: maps.Clone(n.Labels)}}
+	maps.Copy(n.object.Labels, map[string]string{
+		corev1.LabelHostname: name, karpv1.NodeRegisteredLabelKey: "true", karpv1.NodeInitializedLabelKey: "true",
+	})
+	n.object.Spec.ProviderID, n.object.Spec.Taints = name, claim.Spec.Taints
+	n.object.Status.Capacity, n.object.Status.Allocatable = n.Capacity, n.Allocatable
+	return n
+}
+
+// describe is a NodeClaim as a node of the type that is cheapest.
+func describe(claim *scheduling.NodeClaim) Node {
 	node := Node{
 		NodePool: claim.NodePoolName, Labels: maps.Clone(claim.Labels),
 		Overhead: resources.Subtract(claim.Spec.Resources.Requests, resources.RequestsForPods(claim.Pods...)),
@@ -189,50 +265,16 @@ func describe(claim *scheduling.NodeClaim) (Node, *cloudprovider.InstanceType) {
 	}
 	node.Labels[corev1.LabelTopologyZone] = offering.Zone()
 	node.Labels[karpv1.CapacityTypeLabelKey] = offering.CapacityType()
-	return node, chosen
+	return node
 }
 
-// plan puts an answer into the terms of the question.
-func (r *round) plan(results scheduling.Results, invalid map[types.UID]error) *Plan {
-	plan := &Plan{}
-	for _, existing := range results.ExistingNodes {
-		node, ours := r.launched[existing.ProviderID()]
-		if !ours {
-			if len(existing.Pods) == 0 {
-				continue
-			}
-			node = Node{Name: existing.Name()}
-		}
-		node.take(r.given(existing.Pods))
-		plan.Nodes = append(plan.Nodes, node)
-	}
-	for _, claim := range results.NewNodeClaims {
-		node, _ := describe(claim)
-		node.take(r.given(claim.Pods))
-		plan.Nodes = append(plan.Nodes, node)
-	}
-	for pod, err := range results.PodErrors {
-		invalid[pod.UID] = err
-	}
-	for _, uid := range slices.Sorted(maps.Keys(invalid)) {
-		plan.Refused = append(plan.Refused, Refusal{Pod: r.byUID[uid], Err: invalid[uid]})
-	}
-	return plan
-}
-
-func (n *Node) take(pods []*corev1.Pod) {
-	n.Pods, n.Requests = pods, resources.Merge(n.Overhead, resources.RequestsForPods(pods...))
-}
-
-// given are the pods as the caller gave them, by name.
-func (r *round) given(pods []*corev1.Pod) []*corev1.Pod {
+// given are the pods as the caller gave them and in that order.
+func (r *rounds) given(pods []*corev1.Pod) []*corev1.Pod {
+	pods = slices.SortedFunc(slices.Values(pods), func(x, y *corev1.Pod) int { return cmp.Compare(x.UID, y.UID) })
 	out := make([]*corev1.Pod, len(pods))
 	for i, p := range pods {
 		out[i] = r.byUID[p.UID]
 	}
-	slices.SortFunc(out, func(x, y *corev1.Pod) int {
-		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
-	})
 	return out
 }
 

@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	awsv1 "github.com/aws/karpenter-provider-aws/pkg/apis/v1"
 	awscloudprovider "github.com/aws/karpenter-provider-aws/pkg/cloudprovider"
 	"github.com/aws/karpenter-provider-aws/pkg/controllers/nodeclass"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -35,12 +32,14 @@ import (
 
 // Planner plans nodes for one stack. Its methods may be called concurrently.
 type Planner struct {
-	stack    *Stack
-	cloud    *cloud
+	stack *Stack
+	cloud *cloud
+	// objects are the stack's, client a cluster that has them and nothing else.
+	objects  []client.Object
 	client   client.Client
 	provider cloudprovider.CloudProvider
 	// nodes are those of the node groups.
-	nodes []*corev1.Node
+	nodes []member
 }
 
 // New makes a planner of a stack in an account, which is asked for its subnets,
@@ -79,41 +78,34 @@ func karpenter(ctx context.Context, s *Stack) (context.Context, error) {
 
 func plannerOn(ctx context.Context, c *cloud, s *Stack) (*Planner, error) {
 	p := &Planner{stack: s, cloud: c}
-	var objects []client.Object
 	for i := range s.NodeClasses {
 		class := &s.NodeClasses[i]
 		if err := c.ready(ctx, class); err != nil {
 			return nil, err
 		}
-		objects = append(objects, class)
+		p.objects = append(p.objects, class)
 	}
 	for i := range s.NodePools {
 		pool := &s.NodePools[i]
 		if err := ready(ctx, pool); err != nil {
 			return nil, err
 		}
-		objects = append(objects, pool)
+		p.objects = append(p.objects, pool)
 	}
 	for i := range s.NodeOverlays {
-		objects = append(objects, &s.NodeOverlays[i])
+		p.objects = append(p.objects, &s.NodeOverlays[i])
 	}
 	for i := range s.DaemonSets {
-		objects = append(objects, &s.DaemonSets[i])
+		p.objects = append(p.objects, &s.DaemonSets[i])
 	}
 	for _, g := range s.NodeGroups {
-		nodes, err := c.members(ctx, g, s.NodeClasses)
+		nodes, err := c.members(ctx, g, s)
 		if err != nil {
 			return nil, fmt.Errorf("node group %s: %w", g.Name, err)
 		}
 		p.nodes = append(p.nodes, nodes...)
 	}
-	for _, n := range p.nodes {
-		objects = append(objects, n)
-	}
-	p.client = fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.NodeOverlay{}).
-		WithIndex(&corev1.Pod{}, "spec.nodeName", nodeOf). // as Karpenter's operator does
-		Build()
+	p.client = p.clientWith()
 	store := nodeoverlay.NewInstanceTypeStore()
 	bare := awscloudprovider.New(c.types, nil, silent{}, p.client, nil, nil, nil, nil, store, nil)
 	p.provider = overlay.Decorate(bare, p.client, store)
@@ -121,6 +113,14 @@ func plannerOn(ctx context.Context, c *cloud, s *Stack) (*Planner, error) {
 		return p, nil // its controller does not run then
 	}
 	return p, overlays(ctx, p.client, bare, store)
+}
+
+// clientWith is a client of a cluster that has the stack's objects and more.
+func (p *Planner) clientWith(more ...client.Object) client.Client {
+	return fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(p.objects...).WithObjects(more...).
+		WithStatusSubresource(&v1alpha1.NodeOverlay{}).
+		WithIndex(&corev1.Pod{}, "spec.nodeName", nodeOf). // as Karpenter's operator does
+		Build()
 }
 
 func nodeOf(o client.Object) []string {
@@ -140,34 +140,6 @@ func (c *cloud) ready(ctx context.Context, class *awsv1.EC2NodeClass) error {
 		return fmt.Errorf("EC2NodeClass %s: the account has none of its subnets: %+v", class.Name, class.Spec.SubnetSelectorTerms)
 	}
 	return nil
-}
-
-// members are the nodes of a group, with what Karpenter reckons their type to have.
-func (c *cloud) members(ctx context.Context, g NodeGroup, classes []awsv1.EC2NodeClass) ([]*corev1.Node, error) {
-	if len(classes) == 0 {
-		return nil, errors.New("the stack has no EC2NodeClass, whose subnets say where its nodes are")
-	}
-	t, err := c.types.Get(ctx, &classes[0], ec2types.InstanceType(g.InstanceType))
-	if err != nil {
-		return nil, err
-	}
-	var nodes []*corev1.Node
-	for i := range g.Size {
-		zone := classes[0].Status.Subnets[i%len(classes[0].Status.Subnets)].Zone
-		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", g.Name, i), Labels: map[string]string{
-			corev1.LabelInstanceTypeStable: t.Name, corev1.LabelTopologyZone: zone,
-			"eks.amazonaws.com/nodegroup": g.Name, "eks.amazonaws.com/capacityType": "ON_DEMAND",
-		}}}
-		for _, key := range []string{corev1.LabelArchStable, corev1.LabelOSStable, corev1.LabelTopologyRegion} {
-			n.Labels[key] = t.Requirements.Get(key).Any()
-		}
-		n.Labels[corev1.LabelHostname] = n.Name
-		maps.Copy(n.Labels, g.Labels)
-		n.Spec.ProviderID, n.Spec.Taints = n.Name, g.Taints
-		n.Status.Capacity, n.Status.Allocatable = t.Capacity, t.Allocatable()
-		nodes = append(nodes, n)
-	}
-	return nodes, nil
 }
 
 // ready sets the status that Karpenter's controllers give a valid pool.

@@ -1,4 +1,4 @@
-package packing
+package packing_test
 
 import (
 	"context"
@@ -9,24 +9,28 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/apis/v1alpha1"
+
+	"eks-gpu-slicing/rehearsal/packing"
+	"eks-gpu-slicing/rehearsal/packing/packingtest"
 )
 
 // sliced is a change to so many slices a GPU, for at most so many GPUs.
-func sliced(slices, gpus int64) func(*Stack) {
-	return func(s *Stack) {
+func sliced(slices, gpus int64) func(*packing.Stack) {
+	return func(s *packing.Stack) {
 		s.NodeOverlays[0].Spec.Capacity[gpu] = *resource.NewQuantity(slices, resource.DecimalSI)
 		poolOf(s, "gpu").Spec.Limits[gpu] = *resource.NewQuantity(slices*gpus, resource.DecimalSI)
 	}
 }
 
-func poolOf(s *Stack, name string) *karpv1.NodePool {
+func poolOf(s *packing.Stack, name string) *karpv1.NodePool {
 	return &s.NodePools[slices.IndexFunc(s.NodePools, func(p karpv1.NodePool) bool { return p.Name == name })]
 }
 
 // mustPlan plans, and wants every pod to have a node.
-func mustPlan(t testing.TB, p *Planner, pods []*corev1.Pod) *Plan {
+func mustPlan(t testing.TB, p *packing.Planner, pods []*corev1.Pod) *packing.Plan {
 	t.Helper()
 	plan, err := p.Plan(t.Context(), pods)
 	if err != nil {
@@ -41,7 +45,7 @@ func mustPlan(t testing.TB, p *Planner, pods []*corev1.Pod) *Plan {
 // TestSlicesBind: n pods of one slice take the nodes that their slices fill, no more.
 func TestSlicesBind(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	base := plannerOf(t, a, s)
 	for _, slices := range []int{2, 4, 8} {
 		t.Run(fmt.Sprint(slices, " slices"), func(t *testing.T) {
@@ -74,9 +78,9 @@ func TestSlicesBind(t *testing.T) {
 // without it, and without the gate that turns overlays on.
 func TestWithoutOverlayAPodTakesAGPU(t *testing.T) {
 	t.Parallel()
-	for name, without := range map[string]func(*Stack){
-		"no overlay": func(s *Stack) { s.NodeOverlays = nil },
-		"gate off": func(s *Stack) {
+	for name, without := range map[string]func(*packing.Stack){
+		"no overlay": func(s *packing.Stack) { s.NodeOverlays = nil },
+		"gate off": func(s *packing.Stack) {
 			for i := range s.Controller {
 				e := &s.Controller[i]
 				e.Value = strings.ReplaceAll(e.Value, "NodeOverlay=true", "NodeOverlay=false")
@@ -85,7 +89,7 @@ func TestWithoutOverlayAPodTakesAGPU(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, s := rendered(t, "dev")
+			a, s := packingtest.Rendered(t, "dev")
 			without(s)
 			p := plannerOf(t, a, s)
 			for _, n := range []int{1, 2, 8, 40} {
@@ -101,7 +105,7 @@ func TestWithoutOverlayAPodTakesAGPU(t *testing.T) {
 // do, whatever else they ask for.
 func TestCPUPodsStayOffGPUs(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "prod")
+	a, s := packingtest.Rendered(t, "prod")
 	p := plannerOf(t, a, s)
 	for _, load := range []struct{ gpus, cpus int }{{1, 1}, {3, 20}, {30, 3}, {17, 40}} {
 		all := append(pods(load.gpus, "gpu", "250m", 1), pods(load.cpus, "cpu", "700m", 0)...)
@@ -122,7 +126,7 @@ func TestCPUPodsStayOffGPUs(t *testing.T) {
 // which Karpenter cannot be sure in its first round.
 func TestLimitOfAPool(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	x86 := poolOf(s, "x86")
 	x86.Spec.Limits[corev1.ResourceCPU] = resource.MustParse("12")
 	s.NodePools = []karpv1.NodePool{*x86}
@@ -150,10 +154,35 @@ func TestLimitOfAPool(t *testing.T) {
 	}
 }
 
+// TestZonesAreKnownOnceLaunched: anti-affinity between zones keeps all zones that a node
+// may be in, until it is in one.
+func TestZonesAreKnownOnceLaunched(t *testing.T) {
+	t.Parallel()
+	a, s := packingtest.Rendered(t, "dev") // whose region has two zones
+	all := pods(3, "apart", "100m", 0)
+	for _, pod := range all {
+		pod.Labels = map[string]string{"app": "apart"}
+		pod.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelTopologyZone, LabelSelector: &metav1.LabelSelector{MatchLabels: pod.Labels},
+		}}}}
+	}
+	plan, err := plannerOf(t, a, s).Plan(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zones := map[string]bool{}
+	for _, node := range plan.Nodes {
+		zones[node.Launch.Zone] = true
+	}
+	if len(plan.Nodes) != 2 || len(zones) != 2 || len(plan.Refused) != 1 {
+		t.Errorf("3 pods are on %d nodes in the zones %v, %d are refused; want 2 zones, and 1", len(plan.Nodes), zones, len(plan.Refused))
+	}
+}
+
 // TestRefusals are in Karpenter's words, one for each pod and in their order.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	p := plannerOf(t, a, s)
 	with := func(change func(*corev1.Pod)) *corev1.Pod {
 		pod := pods(1, "pod", "100m", 1)[0]
@@ -195,8 +224,8 @@ func TestRefusals(t *testing.T) {
 // TestDaemonSetsTakeTheirPart: a DaemonSet that matches a pool lessens its nodes.
 func TestDaemonSetsTakeTheirPart(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
-	p, err := plannerOf(t, a, s).With(t.Context(), func(s *Stack) {
+	a, s := packingtest.Rendered(t, "dev")
+	p, err := plannerOf(t, a, s).With(t.Context(), func(s *packing.Stack) {
 		plugin := &s.DaemonSets[0].Spec.Template.Spec.Containers[0]
 		plugin.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3")}
 	})
@@ -224,8 +253,8 @@ func TestDaemonSetsTakeTheirPart(t *testing.T) {
 // TestNodeGroup: what tolerates the taint of the controllers' nodes goes there.
 func TestNodeGroup(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
-	s.NodeGroups = []NodeGroup{{
+	a, s := packingtest.Rendered(t, "dev")
+	s.NodeGroups = []packing.NodeGroup{{
 		Name: "controllers", InstanceType: "m7g.large", Size: 2, Labels: map[string]string{"karpenter.sh/controller": "true"},
 		Taints: []corev1.Taint{{Key: "karpenter.sh/controller", Value: "true", Effect: corev1.TaintEffectNoSchedule}},
 	}}
@@ -236,8 +265,8 @@ func TestNodeGroup(t *testing.T) {
 	}
 	for _, node := range mustPlan(t, p, append(pods(1, "other", "1500m", 0), tolerant...)).Nodes {
 		for _, pod := range node.Pods {
-			if tolerates := len(pod.Spec.Tolerations) > 0; tolerates != strings.HasPrefix(node.Name, "controllers-") {
-				t.Errorf("%s is on node %q of pool %q", pod.Name, node.Name, node.NodePool)
+			if tolerates := len(pod.Spec.Tolerations) > 0; tolerates != (node.NodeGroup == "controllers") {
+				t.Errorf("%s is on a node of group %q, pool %q", pod.Name, node.NodeGroup, node.NodePool)
 			}
 		}
 	}
@@ -247,31 +276,31 @@ func TestNodeGroup(t *testing.T) {
 func TestMistakesOfAStack(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		mistake func(*Stack)
+		mistake func(*packing.Stack)
 		want    string
 	}{
-		"overlay of a core resource": {func(s *Stack) {
+		"overlay of a core resource": {func(s *packing.Stack) {
 			s.NodeOverlays[0].Spec.Capacity[corev1.ResourceCPU] = resource.MustParse("9")
-		}, "NodeOverlay gpu-1-per-node: RuntimeValidation: "},
-		"two overlays of one resource": {func(s *Stack) {
+		}, ": RuntimeValidation: "},
+		"two overlays of one resource": {func(s *packing.Stack) {
 			other := s.NodeOverlays[0].DeepCopy()
 			other.Name = "other"
 			s.NodeOverlays = append(s.NodeOverlays, *other)
 		}, ": Conflict: conflict with another overlay"},
-		"pool": {func(s *Stack) { poolOf(s, "arm64").Spec.Template.Labels["karpenter.sh/nodepool"] = "mine" }, "NodePool arm64: "},
-		"foreign subnet": {func(s *Stack) {
+		"pool": {func(s *packing.Stack) { poolOf(s, "arm64").Spec.Template.Labels["karpenter.sh/nodepool"] = "mine" }, "NodePool arm64: "},
+		"foreign subnet": {func(s *packing.Stack) {
 			s.NodeClasses[0].Spec.SubnetSelectorTerms = s.NodeClasses[0].Spec.SubnetSelectorTerms[:1]
 			s.NodeClasses[0].Spec.SubnetSelectorTerms[0].ID = "subnet-0000000000000dead"
 		}, "EC2NodeClass default: the account has none of its subnets"},
-		"setting": {func(s *Stack) {
+		"setting": {func(s *packing.Stack) {
 			s.Controller = append(s.Controller, corev1.EnvVar{Name: "PREFERENCE_POLICY", Value: "Sometimes"})
 		}, `invalid PREFERENCE_POLICY "Sometimes"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, s := rendered(t, "dev")
+			a, s := packingtest.Rendered(t, "dev")
 			c.mistake(s)
-			if _, err := New(t.Context(), a, s); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := packing.New(t.Context(), a, s); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v; it should say %q", err, c.want)
 			}
 		})
@@ -281,9 +310,9 @@ func TestMistakesOfAStack(t *testing.T) {
 // TestWithChangesNothingElse: planners of one account do not see each other's stacks.
 func TestWithChangesNothingElse(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	base := plannerOf(t, a, s)
-	if _, err := base.With(t.Context(), func(s *Stack) {
+	if _, err := base.With(t.Context(), func(s *packing.Stack) {
 		sliced(8, 16)(s)
 		s.NodeOverlays = append([]v1alpha1.NodeOverlay{}, s.NodeOverlays...)
 		s.NodePools = s.NodePools[:1]
@@ -296,7 +325,7 @@ func TestWithChangesNothingElse(t *testing.T) {
 }
 
 func BenchmarkPlan(b *testing.B) {
-	a, s := rendered(b, "dev")
+	a, s := packingtest.Rendered(b, "dev")
 	base := plannerOf(b, a, s)
 	p, err := base.With(context.Background(), sliced(4, 1000))
 	if err != nil {

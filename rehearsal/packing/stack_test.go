@@ -1,7 +1,6 @@
-package packing
+package packing_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,17 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"eks-gpu-slicing/rehearsal/engine"
-	"eks-gpu-slicing/rehearsal/toolcache"
+	"eks-gpu-slicing/rehearsal/packing"
+	"eks-gpu-slicing/rehearsal/packing/packingtest"
 )
 
-func chartsFolder(t *testing.T) string {
-	t.Helper()
-	charts, err := toolcache.KarpenterCharts(t.Context(), filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return charts
-}
+// controllerChart is where Karpenter's chart is published.
+const controllerChart = "oci://public.ecr.aws/karpenter/karpenter"
 
 func TestFromPlan(t *testing.T) {
 	t.Parallel()
@@ -40,11 +34,11 @@ func TestFromPlan(t *testing.T) {
 		}}},
 		{Type: "kubernetes:core/v1:Namespace", Inputs: map[string]any{"kind": "Namespace"}},
 	}}
-	s, err := FromPlan(plan, chartsFolder(t))
+	s, err := packing.FromPlan(plan, packingtest.Charts(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []NodeGroup{{
+	want := []packing.NodeGroup{{
 		Name: "controllers", InstanceType: "m7g.large", Size: 2, Labels: map[string]string{"a": "b"},
 		Taints: []corev1.Taint{{Key: "k", Value: "v", Effect: corev1.TaintEffectNoSchedule}},
 	}}
@@ -63,7 +57,7 @@ func TestFromPlan(t *testing.T) {
 	}
 
 	plan.Resources = plan.Resources[:2]
-	if s, err = FromPlan(plan, chartsFolder(t)); err != nil {
+	if s, err = packing.FromPlan(plan, packingtest.Charts(t)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]corev1.EnvVar{{Name: "FEATURE_GATES", Value: "NodeOverlay=true"}}, s.Controller); diff != "" {
@@ -90,7 +84,7 @@ func TestFromPlanTellsMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := FromPlan(&engine.Plan{Resources: []engine.Resource{c.resource}}, chartsFolder(t))
+			_, err := packing.FromPlan(&engine.Plan{Resources: []engine.Resource{c.resource}}, packingtest.Charts(t))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v; it should say %q", err, c.want)
 			}
@@ -101,7 +95,7 @@ func TestFromPlanTellsMistakes(t *testing.T) {
 // TestControllerEnvironmentIsParsed: settings reach the numbers of instance types.
 func TestControllerEnvironmentIsParsed(t *testing.T) {
 	t.Parallel()
-	a, s := rendered(t, "dev")
+	a, s := packingtest.Rendered(t, "dev")
 	before := mustPlan(t, plannerOf(t, a, s), pods(1, "gpu", "100m", 1)).Nodes[0]
 	s.Controller = append(s.Controller, corev1.EnvVar{Name: "RESERVED_ENIS", Value: "1"}, corev1.EnvVar{Name: "VM_MEMORY_OVERHEAD_PERCENT", Value: "0.5"})
 	after := mustPlan(t, plannerOf(t, a, s), pods(1, "gpu", "100m", 1)).Nodes[0]
