@@ -68,16 +68,24 @@ func LoadProject(dir, stack string, config []string) (*Project, error) {
 	return p, checkOpen(settings, values, p.Name)
 }
 
-// Config is a value of the stack's config, such as that of "aws:region", and
-// "" for one that the stack leaves to the project's default.
+// Config is a value of the stack's config, such as that of "aws:region" or of the
+// project's own "clusterName", or the default that Pulumi.yaml declares for it; "" for
+// neither.
 func (p *Project) Config(key string) string {
-	k, err := config.ParseKey(key)
+	full := key
+	if !strings.Contains(key, ":") {
+		full = p.Name + ":" + key
+	}
+	k, err := config.ParseKey(full)
 	if err != nil {
 		return ""
 	}
 	value, err := p.config[k].Value(config.NopDecrypter)
 	if err != nil {
 		return "" // checkOpen has refused what is encrypted
+	}
+	if declared, ok := p.project.Config[key]; value == "" && ok && declared.Default != nil {
+		value = fmt.Sprint(declared.Default)
 	}
 	return value
 }

@@ -58,13 +58,14 @@ func TestProjectsThatCannotBeRehearsed(t *testing.T) {
 func TestEncryptedValuesCanBeOverridden(t *testing.T) {
 	t.Parallel()
 	dir := writeProject(t, map[string]string{
-		"Pulumi.yaml": projectFile, "Pulumi.dev.yaml": "encryptionsalt: v1:x\nconfig:\n  p:token:\n    secure: v1:abc\n  p:plain: x\n",
+		"Pulumi.yaml":     projectFile + "config:\n  count:\n    type: integer\n    default: 7\n",
+		"Pulumi.dev.yaml": "encryptionsalt: v1:x\nconfig:\n  p:token:\n    secure: v1:abc\n  p:plain: x\n",
 	})
 	p, err := engine.LoadProject(dir, "dev", []string{"token=clear"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"p:token": "clear", "p:plain": "x", "p:none": "", "no key": ""} {
+	for key, want := range map[string]string{"p:token": "clear", "p:plain": "x", "plain": "x", "p:none": "", "no key": "", "count": "7"} {
 		if got := p.Config(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}

@@ -22,11 +22,24 @@ const (
 	StatusInterrupted = 8
 )
 
-// Request is one rehearsal.
+// Command is one of rehearse that rehearse-world does.
+type Command string
+
+// The commands.
+const (
+	// Run is a stack's whole life, Up its life until it is up, and stays so.
+	Run Command = "run"
+	Up  Command = "up"
+	// Forecast compares numbers of slices, Lint looks for problems in workloads.
+	Forecast Command = "forecast"
+	Lint     Command = "lint"
+	// Leftovers lists what a stack has left in an account, a real one too.
+	Leftovers Command = "leftovers"
+)
+
+// Request is one thing to do.
 type Request struct {
-	// StayUp asks for `rehearse up`: the stack is brought up and stays so. Otherwise
-	// it is `rehearse run`, the stack's whole life.
-	StayUp bool
+	Command Command
 	// Checkout is the folder of the project, Stack one of its stacks and Config are
 	// overrides of its settings as KEY=VALUE.
 	Checkout, Stack string
@@ -35,8 +48,10 @@ type Request struct {
 	World string
 	// Workloads are what is applied to it.
 	Workloads workload.Asked
-	// JSON is the file to write the report to, "" for none.
-	JSON string
+	// Slices are the numbers of slices that a forecast compares.
+	Slices []int
+	// JSON and HTML are the files to write the report to, "" for none.
+	JSON, HTML string
 	// Tools are what is run.
 	Tools toolcache.Set
 }

@@ -5,78 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
-	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/kube/stamp"
 	"eks-gpu-slicing/rehearsal/report"
-	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
 )
 
-// UsageError is an error in what the user asked for.
-type UsageError struct{ error }
-
-// Unwrap returns the error itself.
-func (e UsageError) Unwrap() error { return e.error }
-
-// ErrShort says that a step fell short; what was printed before says how.
-var ErrShort = errors.New("the rehearsal fell short")
-
-// Serve does what a request asks, shows on out what goes on, and ends with the
-// tables of package report. The error is a [UsageError] for what is wrong in the
-// request, found before anything is started; it wraps [ErrShort] if a step fell
-// short, and ctx's cause if that ended.
-func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
-	if err := folder.Sweep(out); err != nil {
-		return err
-	}
-	options := Options{Checkout: r.Checkout, Stack: r.Stack, Config: r.Config, World: r.World, Tools: r.Tools, Out: out}
-	if _, err := options.project(); err != nil {
-		return UsageError{err}
-	}
-	workloads, err := r.Workloads.Read()
-	if err != nil {
-		return UsageError{err}
-	}
-	if r.StayUp {
-		if err := folder.Free(r.Checkout, r.Stack); err != nil {
-			return UsageError{err}
-		}
-	}
-	var file *os.File
-	if r.JSON != "" { // before the work, in case it cannot be written
-		if file, err = os.Create(r.JSON); err != nil {
-			return UsageError{fmt.Errorf("--json: %w", err)}
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-	}
-	home, err := folder.New(folder.About{Checkout: r.Checkout, Stack: r.Stack})
-	if err != nil {
-		return err
-	}
-	options.Dir = home.Dir
-	l := &life{home: home, options: options, workloads: workloads, report: report.New(r.Stack), out: out}
-	errLife := l.live(ctx, r.StayUp)
-	errReport := l.report.Write(out)
-	if file != nil {
-		errReport = errors.Join(errReport, l.report.WriteJSON(file))
-	}
-	if errLife == nil && !l.report.OK() {
-		errLife = ErrShort
-	}
-	if errLife == nil || errors.Is(errLife, context.Canceled) { // a user who interrupts asks for no logs
-		return errors.Join(errLife, errReport, home.Remove())
-	}
-	return errors.Join(errLife, errReport, fmt.Errorf("the logs are in %s", home.Dir), home.Keep())
-}
-
 // life is a session with what is asked of it and what has come of it.
 type life struct {
-	home      *folder.Folder
 	options   Options
 	workloads []workload.Object
 	report    *report.Run

@@ -23,6 +23,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/kubelet"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
@@ -48,6 +49,8 @@ type Options struct {
 	// Providers replaces providers before they are given to the engine; nil replaces
 	// none. Scenarios break things with it.
 	Providers func(map[string]func() plugin.Provider)
+
+	home *folder.Folder // that Dir is of; nil for a caller's own
 }
 
 // Session is a rehearsal that runs. It takes one step at a time.

@@ -42,7 +42,7 @@ The kubeconfig is %s.
 Ctrl-C here ends it at once, without the destroy.`, env, l.options.Stack, l.session.World.Kubeconfig())
 
 	asked, ended := make(chan io.Writer), make(chan error, 1)
-	served, err := folder.Serve(ctx, l.home, func(there io.Writer) error {
+	served, err := folder.Serve(ctx, l.options.home, func(there io.Writer) error {
 		asked <- there
 		return <-ended
 	})
@@ -84,11 +84,11 @@ func (f forgiving) Write(p []byte) (int, error) {
 
 // writeEnvironment writes the file that makes a shell work on this rehearsal.
 func (l *life) writeEnvironment() (string, error) {
-	bin := filepath.Join(l.home.Dir, "bin")
+	bin := filepath.Join(l.options.Dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		return "", err
 	}
-	for name, target := range map[string]string{"kubectl": l.options.Tools.Kube, "aws": filepath.Join(l.home.Dir, "aws")} {
+	for name, target := range map[string]string{"kubectl": l.options.Tools.Kube, "aws": filepath.Join(l.options.Dir, "aws")} {
 		if err := os.Symlink(target, filepath.Join(bin, name)); err != nil {
 			return "", err
 		}
@@ -98,6 +98,6 @@ func (l *life) writeEnvironment() (string, error) {
 		fmt.Fprintf(&text, "export %s\n", v)
 	}
 	fmt.Fprintf(&text, "export PATH=%s:$PATH\n", bin)
-	path := filepath.Join(l.home.Dir, "env")
+	path := filepath.Join(l.options.Dir, "env")
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }

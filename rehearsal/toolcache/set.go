@@ -34,16 +34,22 @@ func (c *Cache) PreviewSet(ctx context.Context, checkout string) (s Set, err err
 	return s, err
 }
 
-// WorldSet finds or builds what a whole rehearsal runs.
-func (c *Cache) WorldSet(ctx context.Context, checkout string) (s Set, err error) {
+// LintSet finds or builds what a preview runs, and Karpenter's charts.
+func (c *Cache) LintSet(ctx context.Context, checkout string) (s Set, err error) {
 	charts, err := KarpenterCharts(ctx, checkout)
 	if err != nil {
 		return s, err
 	}
-	if s, err = c.PreviewSet(ctx, checkout); err != nil {
+	s, err = c.PreviewSet(ctx, checkout)
+	s.Charts = charts
+	return s, err
+}
+
+// WorldSet finds or builds what a whole rehearsal runs.
+func (c *Cache) WorldSet(ctx context.Context, checkout string) (s Set, err error) {
+	if s, err = c.LintSet(ctx, checkout); err != nil {
 		return s, err
 	}
-	s.Charts = charts
 	if s.Kube, err = c.Binary(ctx, checkout, Kube()); err != nil {
 		return s, err
 	}

@@ -70,6 +70,17 @@ func (v addonValues) configured(configuration string) (addonValues, error) {
 	return out, json.Unmarshal(text, &out)
 }
 
+// AddonDaemonSet is what an add-on runs on every node, configured by values; nil for an
+// add-on without. The error says that there is no such add-on, or what is wrong in the
+// values.
+func AddonDaemonSet(name, values string) (*appsv1.DaemonSet, error) {
+	s, err := softwareOf(account.Addon{Name: name, ConfigurationValues: values}, "")
+	if err != nil {
+		return nil, err
+	}
+	return s.daemonSet, nil
+}
+
 // softwareOf is the software of an add-on, with the names, labels, requests,
 // tolerations and priorities that it has on EKS. The sources are named at each.
 func softwareOf(d account.Addon, region string) (*software, error) {

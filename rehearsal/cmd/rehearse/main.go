@@ -98,7 +98,8 @@ func newRoot(s streams) *cobra.Command {
 	}
 	var dir string
 	root.PersistentFlags().StringVarP(&dir, "dir", "C", ".", "the checkout is this `FOLDER`, or the nearest above it")
-	root.AddCommand(newPreview(s, &dir), newRun(s, &dir), newUp(s, &dir), newDown(s, &dir), newRender(s, &dir), newCleanTools(s))
+	root.AddCommand(newPreview(s, &dir), newRun(&dir), newUp(&dir), newDown(s, &dir), newForecast(&dir), newLint(&dir), newLeftovers(&dir),
+		newRender(s, &dir), newCleanTools(s))
 	return root
 }
 

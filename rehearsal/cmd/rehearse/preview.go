@@ -42,7 +42,7 @@ pack (folder policy). The AWS account that it is made against is simulated.
 func preview(ctx context.Context, s streams, dir string, t *target, file string) error {
 	start := time.Now()
 	if err := writable("--json", file); err != nil {
-		return err
+		return usage(err)
 	}
 	r, err := t.prepare(ctx, dir)
 	if err != nil {

@@ -144,7 +144,7 @@ func writable(flag, file string) error {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Dir(file)); err != nil {
-		return usage(fmt.Errorf("%s %s: %w", flag, file, err))
+		return fmt.Errorf("%s %s: %w", flag, file, err)
 	}
 	return nil
 }

@@ -18,15 +18,20 @@ import (
 // lived is what a command asks that lives on a control plane.
 type lived struct {
 	target
-	workloads workload.Asked
-	json      string
+	workloads  workload.Asked
+	json, html string
 }
 
 func (l *lived) addFlags(cmd *cobra.Command, dir *string) {
 	l.target.addFlags(cmd, dir)
-	cmd.Flags().StringArrayVar(&l.workloads.Paths, "workload", nil, "apply the Kubernetes objects of this `FILE` or folder; may be given more than once")
+	l.addWorkloadFlags(cmd)
+	cmd.Flags().StringVar(&l.json, "json", "", "also write what was found to this `FILE`")
+	cmd.Flags().StringVar(&l.html, "html", "", "also write it to this `FILE` as a page with charts, which needs nothing else to open")
+}
+
+func (l *lived) addWorkloadFlags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&l.workloads.Paths, "workload", nil, "the Kubernetes objects of this `FILE` or folder; may be given more than once")
 	cmd.Flags().StringArrayVar(&l.workloads.Scales, "scale", nil, "give a Deployment of the workloads so many replicas: `NAME=REPLICAS`; may be given more than once")
-	cmd.Flags().StringVar(&l.json, "json", "", "also write what was found to this `FILE`: phases, nodes, pods, NodeClaims\nlaunched, denied calls and leftovers")
 }
 
 // whatIsReal is for the help of all that live on a control plane.
@@ -34,7 +39,7 @@ const whatIsReal = `Real are the program, the Pulumi engine, the pulumi-eks comp
 Kubernetes control plane, and Karpenter; simulated are the AWS account and the
 containers. The first time builds them, which takes some ten minutes.`
 
-func newRun(s streams, dir *string) *cobra.Command {
+func newRun(dir *string) *cobra.Command {
 	var l lived
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -51,13 +56,15 @@ that falls short.
   rehearse run --workload examples/gpu-inference.yaml --config gpuSlices=8 --json run.json
   rehearse run --stack prod --config 'publicAccessCidrs=["203.0.113.7/32"]' --workload pod.yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return l.live(cmd.Context(), s, *dir, false) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.live(cmd.Context(), *dir, request.Request{Command: request.Run})
+		},
 	}
 	l.addFlags(cmd, dir)
 	return cmd
 }
 
-func newUp(s streams, dir *string) *cobra.Command {
+func newUp(dir *string) *cobra.Command {
 	var l lived
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -70,14 +77,16 @@ what to try.
 		Example: `  rehearse up
   rehearse up --stack dev --config gpuSlices=8 --workload examples/gpu-inference.yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return l.live(cmd.Context(), s, *dir, true) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.live(cmd.Context(), *dir, request.Request{Command: request.Up})
+		},
 	}
 	l.addFlags(cmd, dir)
 	return cmd
 }
 
 // live checks what was asked, builds what it takes, and becomes rehearse-world.
-func (l *lived) live(ctx context.Context, s streams, dir string, stayUp bool) error {
+func (l *lived) live(ctx context.Context, dir string, r request.Request) error {
 	a, err := l.check(dir)
 	if err != nil {
 		return err
@@ -85,36 +94,46 @@ func (l *lived) live(ctx context.Context, s streams, dir string, stayUp bool) er
 	if _, err := l.workloads.Read(); err != nil {
 		return usage(err)
 	}
-	if err := writable("--json", l.json); err != nil {
-		return err
+	if err := errors.Join(writable("--json", l.json), writable("--html", l.html)); err != nil {
+		return usage(err)
 	}
-	if stayUp {
+	if r.Command == request.Up {
 		if err := folder.Free(a.checkout, l.stack); err != nil {
 			return usage(err)
 		}
 	}
+	r.Checkout, r.Stack, r.Config, r.World = a.checkout, l.stack, l.config, l.world
+	r.Workloads, r.JSON, r.HTML = l.workloads, l.json, l.html
+	return become(ctx, r, toolcache.Environment())
+}
+
+// become builds what a request takes, and puts rehearse-world in this process's place:
+// signals, the terminal and the exit status are one process's.
+func become(ctx context.Context, r request.Request, env []string) error {
+	failed := func(err error) error { return &failure{request.StatusFailed, err} }
 	cache, err := toolcache.Open(os.Stderr)
 	if err != nil {
-		return &failure{request.StatusFailed, err}
+		return failed(err)
 	}
-	tools, err := cache.WorldSet(ctx, a.checkout)
+	switch r.Command {
+	case request.Leftovers: // asks an account alone
+	case request.Lint:
+		r.Tools, err = cache.LintSet(ctx, r.Checkout)
+	default:
+		r.Tools, err = cache.WorldSet(ctx, r.Checkout)
+	}
 	if err != nil {
-		return &failure{request.StatusFailed, err}
+		return failed(err)
 	}
-	world, err := cache.Binary(ctx, a.checkout, toolcache.World())
+	world, err := cache.Binary(ctx, r.Checkout, toolcache.World())
 	if err != nil {
-		return &failure{request.StatusFailed, err}
+		return failed(err)
 	}
-	argument, err := request.Request{
-		StayUp: stayUp, Checkout: a.checkout, Stack: l.stack, Config: l.config, World: l.world,
-		Workloads: l.workloads, JSON: l.json, Tools: tools,
-	}.Argument()
+	argument, err := r.Argument()
 	if err != nil {
-		return &failure{request.StatusFailed, err}
+		return failed(err)
 	}
-	// Its place is ours: signals, the terminal and the exit status are one process's.
-	err = syscall.Exec(world, []string{"rehearse-world", argument}, toolcache.Environment())
-	return &failure{request.StatusFailed, fmt.Errorf("starting %s: %w", world, err)}
+	return failed(fmt.Errorf("starting %s: %w", world, syscall.Exec(world, []string{"rehearse-world", argument}, env)))
 }
 
 func newDown(s streams, dir *string) *cobra.Command {
