@@ -23,6 +23,7 @@ import (
 	"eks-gpu-slicing/rehearsal/session"
 	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
+	"eks-gpu-slicing/rehearsal/world"
 )
 
 // BenchmarkScale places many one-slice pods on the dev stack and reports how long
@@ -60,7 +61,7 @@ func benchmarkScale(b *testing.B, pods int) {
 	if err := s.World.Apply(b.Context(), objects); err != nil {
 		b.Fatal(err)
 	}
-	cluster, err := s.World.Settle(b.Context(), objects, func(what string) {
+	cluster, err := s.World.Settle(b.Context(), objects, func(what string, _ world.Cluster) {
 		b.Logf("%4.0f s: %s; %d MB", time.Since(begin).Seconds(), what, sampled.now.Load()>>20)
 	})
 	took := time.Since(begin)

@@ -17,10 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"eks-gpu-slicing/rehearsal/engine"
-	"eks-gpu-slicing/rehearsal/kube/stamp"
 	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/request"
-	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
 )
 
@@ -62,8 +60,7 @@ func Forecast(ctx context.Context, o Options, asked []int, objects []workload.Ob
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	about := report.NewAbout(o.Stack, project.Config("aws:region"))
-	about.Real, about.Simulated = origin(o)
+	about := about(o, project)
 	left := tried[0].left
 	for _, object := range objects {
 		if !slices.ContainsFunc(left, func(l report.LeftOut) bool { return l.Object == object.String() }) {
@@ -101,16 +98,6 @@ func checkForecast(o Options, asked []int, objects []workload.Object) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// origin is what is real in a rehearsal, and what is simulated.
-func origin(o Options) (real, simulated []string) {
-	version := strings.TrimPrefix(stamp.Version, "v")
-	return []string{
-			o.Tools.Real(), "Kubernetes " + version + ", which stands in for the configured version", "Karpenter " + toolcache.KarpenterVersion,
-		}, []string{
-			"the AWS account (world " + o.World + ")", "the containers",
-		}
 }
 
 // forecaster tries numbers of slices.
@@ -176,7 +163,7 @@ func (f *forecaster) try(ctx context.Context, n int) (t tried, err error) {
 		return t, UsageError{noneServed(left)}
 	}
 	say("%d objects are applied", len(served))
-	cluster, err := s.place(ctx, served, func(what string) { say("waiting: %s", what) })
+	cluster, err := s.place(ctx, served, nowAndThen(func(what string) { say("waiting: %s", what) }))
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", title, causeOf(ctx, err))
 	}

@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
-	"eks-gpu-slicing/rehearsal/kube/stamp"
 	"eks-gpu-slicing/rehearsal/report"
-	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
+	"eks-gpu-slicing/rehearsal/world"
 )
 
 // life is a session with what is asked of it and what has come of it.
 type life struct {
 	options   Options
+	about     report.About
 	workloads []workload.Object
 	report    *report.Run
 	out       io.Writer
@@ -26,11 +25,16 @@ type life struct {
 	risen, placed bool
 }
 
+// begin begins a report.
+func (l *life) begin() {
+	l.report = report.New(l.options.Stack)
+	l.report.About = l.about
+}
+
 // live starts the session and takes the steps. The error is about what keeps a step
 // from being taken; one that fell short is in the report.
 func (l *life) live(ctx context.Context, stayUp bool) (err error) {
-	l.say("Real: %s, Kubernetes %s, Karpenter %s.\nSimulated: the AWS account (world %s) and the containers. API server %[2]s stands in for the configured version.",
-		l.options.Tools.Real(), strings.TrimPrefix(stamp.Version, "v"), toolcache.KarpenterVersion, l.options.World)
+	l.say("%s", l.report.Origin())
 	if note := l.options.Tools.Note(); note != "" {
 		l.say("Note: %s.", note)
 	}
@@ -146,7 +150,17 @@ func (l *life) up(ctx context.Context) error {
 // place applies the workloads and waits for their pods.
 func (l *life) place(ctx context.Context) error {
 	l.placed = true
-	cluster, err := l.session.Place(ctx, l.workloads)
+	begin := time.Now()
+	tell := nowAndThen(func(what string) { l.say("  waiting: %s", what) })
+	note := func(now world.Cluster) {
+		l.report.Timeline = append(l.report.Timeline, report.NewMoment(time.Since(begin).Seconds(), now.Nodes))
+	}
+	cluster, err := l.session.place(ctx, l.workloads, func(what string, now world.Cluster) {
+		tell(what, now)
+		note(now)
+	})
+	note(cluster)
+	err = errors.Join(err, l.report.AddPrices(cluster.Nodes))
 	l.report.Nodes, l.report.Pods = append(l.report.Nodes, cluster.Nodes...), append(l.report.Pods, cluster.Pods...)
 	if err != nil {
 		return err

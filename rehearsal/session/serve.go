@@ -11,9 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/leftovers"
-	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/report/page"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/workload"
@@ -64,7 +64,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 	case request.Forecast:
 		return inFolder(options, func(o Options) error { return forecast(ctx, o, r.Slices, workloads, to) })
 	default:
-		return inFolder(options, func(o Options) error { return rehearse(ctx, o, r.Command, workloads, to) })
+		return inFolder(options, func(o Options) error { return rehearse(ctx, o, project, r.Command, workloads, to) })
 	}
 }
 
@@ -85,8 +85,12 @@ func inFolder(o Options, do func(Options) error) error {
 }
 
 // rehearse lives a stack's life.
-func rehearse(ctx context.Context, o Options, command request.Command, workloads []workload.Object, to *results) error {
-	l := &life{options: o, workloads: workloads, report: report.New(o.Stack), out: o.Out}
+func rehearse(ctx context.Context, o Options, project *engine.Project, command request.Command, workloads []workload.Object, to *results) error {
+	l := &life{options: o, about: about(o, project), workloads: workloads, out: o.Out}
+	for _, w := range workloads {
+		l.about.Workloads = append(l.about.Workloads, w.String())
+	}
+	l.begin()
 	err := l.live(ctx, command == request.Up)
 	if err == nil && !l.report.OK() {
 		err = ErrShort

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,9 @@ import (
 
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
+	"eks-gpu-slicing/rehearsal/kube/stamp"
 	"eks-gpu-slicing/rehearsal/kubelet"
+	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
@@ -73,6 +76,17 @@ func (o *Options) project() (*engine.Project, error) {
 		return nil, fmt.Errorf("stack %s has no region: set one with: pulumi config set aws:region us-west-1 --stack %[1]s", o.Stack)
 	}
 	return project, nil
+}
+
+// about says how a report of the options comes about.
+func about(o Options, project *engine.Project) report.About {
+	a := report.NewAbout(o.Stack, project.Config("aws:region"))
+	version := strings.TrimPrefix(stamp.Version, "v")
+	a.Real = []string{
+		o.Tools.Real(), "Kubernetes " + version + ", which stands in for the configured version", "Karpenter " + toolcache.KarpenterVersion,
+	}
+	a.Simulated = []string{"the AWS account (world " + o.World + ")", "the containers"}
+	return a
 }
 
 // Start brings up a world and an engine. ctx bounds the life of both; whoever starts
@@ -158,17 +172,29 @@ const settleTime = 10 * time.Minute
 // It returns how the cluster stands then, in as far as it is known also with an
 // error, which says what pods were waiting for when their time was over.
 func (s *Session) Place(ctx context.Context, objects []workload.Object) (world.Cluster, error) {
-	return s.place(ctx, objects, func(what string) { s.say("  waiting: %s", what) })
+	return s.place(ctx, objects, nowAndThen(func(what string) { s.say("  waiting: %s", what) }))
 }
 
-// place is Place, which tells waiting now and then what is waited for.
-func (s *Session) place(ctx context.Context, objects []workload.Object, waiting func(string)) (world.Cluster, error) {
+// nowAndThen tells every two seconds what is waited for.
+func nowAndThen(tell func(what string)) func(string, world.Cluster) {
+	told := time.Now()
+	return func(what string, _ world.Cluster) {
+		if time.Since(told) > 2*time.Second {
+			tell(what)
+			told = time.Now()
+		}
+	}
+}
+
+// place is Place, which tells seen at each look what is waited for and how the cluster
+// stands.
+func (s *Session) place(ctx context.Context, objects []workload.Object, seen func(string, world.Cluster)) (world.Cluster, error) {
 	if err := s.World.Apply(ctx, objects); err != nil {
 		return world.Cluster{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, fmt.Errorf("they were given %v", settleTime))
 	defer cancel()
-	return s.World.Settle(ctx, objects, waiting)
+	return s.World.Settle(ctx, objects, seen)
 }
 
 func (s *Session) say(format string, args ...any) {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"eks-gpu-slicing/rehearsal/folder"
-	"eks-gpu-slicing/rehearsal/report"
 )
 
 // stand brings the stack up, and keeps it up until somebody takes it down or ctx
@@ -65,7 +64,7 @@ func (l *life) down(ctx context.Context, there io.Writer) error {
 	here := l.out
 	both := io.MultiWriter(here, forgiving{there})
 	l.out, l.session.out = both, both
-	l.report = report.New(l.options.Stack) // what was before has been shown
+	l.begin() // what was before has been shown
 	err := l.fall(ctx)
 	l.out, l.session.out = here, here
 	if err == nil && !l.report.OK() {

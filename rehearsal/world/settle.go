@@ -60,17 +60,17 @@ const quiet = 12 * time.Second
 const eventsAfter = quiet / 2
 
 // Settle waits until each pod outside of kube-system runs, has ended, or provably
-// cannot run, and returns how it stands. waiting is told, now and then, what is
-// waited for. Should ctx end first, the error says what was waited for, and the
+// cannot run, and returns how it stands. seen is told, at each look, what is waited
+// for and how it stands then. Should ctx end first, the error says what was waited for, and the
 // state is as it was then.
-func (w *World) Settle(ctx context.Context, objects []workload.Object, waiting func(string)) (Cluster, error) {
+func (w *World) Settle(ctx context.Context, objects []workload.Object, seen func(waiting string, now Cluster)) (Cluster, error) {
 	config := w.RESTConfig()
 	config.ContentType = runtime.ContentTypeProtobuf // a thousand pods are megabytes of JSON
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return Cluster{}, err
 	}
-	since, last, told := time.Now(), "", time.Now()
+	since, last := time.Now(), ""
 	for {
 		begin := time.Now()
 		s, err := w.look(ctx, client, objects, begin.Sub(since) > eventsAfter)
@@ -82,16 +82,14 @@ func (w *World) Settle(ctx context.Context, objects []workload.Object, waiting f
 			last, since = now, time.Now()
 		}
 		stuck := len(s.missing) == 0 && s.hopeless() && time.Since(since) > quiet
+		cluster := w.describeCluster(s)
 		if len(open) == 0 || stuck {
-			return w.describeCluster(s), nil
+			return cluster, nil
 		}
-		if time.Since(told) > 2*time.Second {
-			waiting(strings.Join(open, "; "))
-			told = time.Now()
-		}
+		seen(strings.Join(open, "; "), cluster)
 		// Looking takes a fifth of the time at most, however much there is to see.
 		if err := sleep(ctx, max(poll, 4*time.Since(begin))); err != nil {
-			return w.describeCluster(s), fmt.Errorf("pods are not settled: %s: %w", strings.Join(open, "; "), err)
+			return cluster, fmt.Errorf("pods are not settled: %s: %w", strings.Join(open, "; "), err)
 		}
 	}
 }
