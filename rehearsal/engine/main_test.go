@@ -66,9 +66,7 @@ var built = sync.OnceValues(func() (t tools, err error) {
 	if err != nil {
 		return t, err
 	}
-	policies, err := cache.Binary(ctx, checkout, toolcache.Tool{
-		Name: "policy", Title: "the policy pack", Module: ".", Package: "eks-gpu-slicing/policy", Estimate: 2 * time.Minute,
-	})
+	policies, err := cache.Binary(ctx, checkout, toolcache.Policies())
 	return tools{cli: cli.Path, program: program, policies: policies, eks: eks.Command}, err
 })
 
