@@ -39,6 +39,7 @@ func FuzzLoad(f *testing.F) {
 		{"aws:region", "us-gov-west-1", "aws:profile", "x"},
 		{"karpenterVersion", "1.14.1-rc.1", "devicePluginVersion", "v0"},
 		{"createSpotRole", "TRUE", "cpuLimit", "+5"},
+		{"secretsEncryption", "arn:aws:kms:us-west-1:111122223333:key/x", "gpuMetrics", "true"},
 		{"eks-gpu-slicing:eks-gpu-slicing:x", "", ":", "\x00"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
@@ -86,7 +87,7 @@ func asConfig(t *testing.T, s *Settings) map[string]string {
 		return string(encoded)
 	}
 	tags := maps.Clone(s.Tags)
-	delete(tags, ClusterTag)
+	maps.DeleteFunc(tags, func(name, _ string) bool { return strings.HasPrefix(name, "eks-gpu-slicing/") }) // set by the stack itself
 	var more []map[string]any
 	for _, p := range s.GPUPools[1:] {
 		more = append(more, map[string]any{
