@@ -77,6 +77,10 @@ func (a *Account) NodegroupHealth(clusterName, name string) ([]string, error) {
 	return slices.Clone(a.compute.health[n.ARN]), nil
 }
 
+// NodegroupCreateFailed is the status of a node group that could not launch its first nodes: for
+// good, also where they come later (containers-roadmap #2204).
+const NodegroupCreateFailed = "CREATE_FAILED"
+
 // members are the live instances of a node group, oldest first.
 func (a *Account) members(n *Nodegroup) []*instance {
 	var out []*instance

@@ -97,10 +97,6 @@ func (a *Account) CreateNodegroup(in Nodegroup) (Nodegroup, error) {
 	return n.clone(), nil
 }
 
-// NodegroupCreateFailed is the status of a node group that could not launch its first nodes: for
-// good, also where they come later (containers-roadmap #2204).
-const NodegroupCreateFailed = "CREATE_FAILED"
-
 // nodegroupToChange is nodegroup for updates.
 func (a *Account) nodegroupToChange(clusterName, name string) (*cluster, *Nodegroup, error) {
 	c, n, err := a.nodegroup(clusterName, name)

@@ -18,6 +18,8 @@
 //   - EC2 and the rest are of one region; IAM, STS and pricing answer whatever region the caller
 //     signs for, as their endpoints are where AWS has them.
 //   - CreateFleet answers type instant only, and picks by price (see account.CreateFleet).
+//   - A request meets the account's faults (account.Faults) once it is known who makes it, and before
+//     IAM is asked.
 //   - The same ClientToken gives the same answer, so the SDK's retries do not launch twice.
 //
 // # Pod Identity
