@@ -45,8 +45,9 @@ test: unit ## Run all tests
 	cd rehearsal && $(GO) test -count=1 ./...
 
 .PHONY: bench
-bench: go ## Time the preview, and the engine's own floor beside it
-	cd rehearsal && $(GO) test -run '^$$' -bench . -benchtime 5x ./scenario
+bench: go ## Time previews with the engine's own floor beside them, runs, forecasts, and 100 to 4,000 pods: half an hour
+	cd rehearsal && $(GO) test -run '^$$' -bench 'Preview|Run' -benchtime 5x ./scenario
+	cd rehearsal && $(GO) test -run '^$$' -bench 'Forecast|Scale' -benchtime 1x -timeout 60m ./scenario
 
 .PHONY: lint
 lint: generated ## Lint both modules and check what is generated

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/toolcache"
 )
 
@@ -50,4 +52,43 @@ func BenchmarkPreview(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRun times the whole life of the dev stack with the examples, the whole
+// command, and reports how long its phases took.
+func BenchmarkRun(b *testing.B) {
+	file := filepath.Join(b.TempDir(), "run.json")
+	args := []string{"-C", checkout, "run", "--workload", filepath.Join(checkout, "examples"), "--scale", "inflate-amd64=5", "--scale", "inflate-arm64=3", "--json", file}
+	seconds := map[string]float64{}
+	for b.Loop() {
+		if out, err := exec.CommandContext(b.Context(), rehearse, args...).CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var run report.Run
+		if err := json.Unmarshal(text, &run); err != nil {
+			b.Fatal(err)
+		}
+		for _, p := range run.Phases {
+			seconds[p.Name] += p.Seconds
+		}
+	}
+	for _, name := range []string{"world", "up", "workloads", "destroy"} {
+		b.ReportMetric(seconds[name]/float64(b.N), name+"-s")
+	}
+}
+
+// BenchmarkForecast times a forecast of 200 one-slice pods over four numbers of slices,
+// the whole command.
+func BenchmarkForecast(b *testing.B) {
+	for b.Loop() {
+		cmd := exec.CommandContext(b.Context(), rehearse, "-C", checkout, "forecast",
+			"--workload", filepath.Join("testdata", "slices.yaml"), "--scale", "slices=200", "--slices", "1,2,4,8", "--config", "gpuLimit=200")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+	}
 }
