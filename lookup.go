@@ -43,6 +43,9 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 	if err := problems.Collect(cluster.CheckVersion(ctx, s, via)); err != nil {
 		return nil, err
 	}
+	if err := problems.Collect(cluster.CheckSecretsKey(ctx, s, via)); err != nil {
+		return nil, err
+	}
 	if s.ControllerInstanceType != "" {
 		types, err := instances.Lookup(ctx, "controllerInstanceType", []string{s.ControllerInstanceType}, f.network.Zones, via)
 		if err := problems.Collect(err); err != nil {

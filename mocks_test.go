@@ -26,9 +26,16 @@ type world struct {
 	subnets  map[string]subnet
 	zoneIDs  []string
 	versions map[string]string // Kubernetes version to support status
-	clusters map[string]string // name to version
+	clusters map[string]standing
+	keys     map[string]string // KMS key's ARN to its state
 	offered  map[string]instanceType
 	spotRole bool
+}
+
+// standing is a cluster that stands.
+type standing struct {
+	version string
+	tags    map[string]string
 }
 
 type subnet struct {
@@ -53,7 +60,7 @@ func plainWorld() *world {
 		},
 		zoneIDs:  []string{"az1", "az2", "az3"},
 		versions: map[string]string{"1.28": "EXTENDED_SUPPORT", "1.34": "STANDARD_SUPPORT", "1.35": "STANDARD_SUPPORT"},
-		clusters: map[string]string{},
+		clusters: map[string]standing{},
 		offered: map[string]instanceType{
 			"m7g.large":     {"arm64", "", 0, 3, 10},
 			"m7i.large":     {"x86_64", "", 0, 3, 10},
@@ -127,7 +134,7 @@ func (r *recorder) NewResource(a pulumi.MockResourceArgs) (string, resource.Prop
 		out["eksCluster"] = resource.MakeCustomResourceReference(urn, eksChild, "")
 		out["kubeconfigJson"] = text("{}")
 		return "", out, nil
-	case "aws:iam/role:Role", "aws:iam/policy:Policy", "aws:sqs/queue:Queue":
+	case "aws:iam/role:Role", "aws:iam/policy:Policy", "aws:sqs/queue:Queue", "aws:kms/key:Key":
 		out["arn"] = text("arn:" + a.Name)
 		out["url"] = text("https://queue")
 	}
@@ -164,7 +171,23 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 	case "getClusters:getClusters":
 		return map[string]any{"names": anys(slices.Sorted(maps.Keys(w.clusters)))}, nil
 	case "getCluster:getCluster":
-		return map[string]any{"version": w.clusters[a.Args["name"].StringValue()]}, nil
+		c := w.clusters[a.Args["name"].StringValue()]
+		tags := map[string]any{}
+		for k, v := range c.tags {
+			tags[k] = v
+		}
+		return map[string]any{"version": c.version, "tags": tags}, nil
+	case "getKey:getKey":
+		arn := a.Args["keyId"].StringValue()
+		state, ok := w.keys[arn]
+		if !ok {
+			return nil, fmt.Errorf("reading KMS Key (%s): couldn't find resource", arn)
+		}
+		key := map[string]any{"keyState": state, "keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT", "deletionDate": "2026-12-24T00:00:00Z"}
+		if state == "asymmetric" {
+			key["keyState"], key["keySpec"], key["keyUsage"] = "Enabled", "RSA_2048", "SIGN_VERIFY"
+		}
+		return key, nil
 	case "getClusterVersions:getClusterVersions":
 		var list []any
 		for v, status := range w.versions {

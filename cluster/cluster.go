@@ -97,12 +97,23 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err != nil {
 		return nil, err
 	}
-	mode := eks.AuthenticationModeApi
+	key, err := addSecretsKey(ctx, name, args, role, parent)
+	if err != nil {
+		return nil, err
+	}
+	// A component hands none of its own dependencies on to what it makes, so the log
+	// group's and the policies' are part of the name: the cluster then comes after
+	// them and goes before them. What they give for it is known in a preview.
+	before := []pulumi.StringInput{logs.Name}
+	for _, a := range role.Attachments {
+		before = append(before, a.Role)
+	}
+	mode, tags := eks.AuthenticationModeApi, pulumi.StringMap{}
+	if key != nil {
+		tags[settings.SecretsKeyTag] = pulumi.String(s.SecretsEncryption)
+	}
 	built, err := eks.NewCluster(ctx, name, &eks.ClusterArgs{
-		// A component hands none of its own dependencies on to what it makes, so
-		// the log group's and the policy's are part of the name: the cluster then
-		// comes after them and goes before them.
-		Name:        after(pulumi.String(s.ClusterName), logs.Name, role.Attachments[0].PolicyArn),
+		Name:        after(pulumi.String(s.ClusterName), before...),
 		Version:     pulumi.String(s.Version.String()),
 		VpcId:       pulumi.String(args.Network.VPCID),
 		SubnetIds:   pulumi.ToStringArray(args.Network.SubnetIDs),
@@ -116,6 +127,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		EndpointPrivateAccess:  pulumi.Bool(true),
 		EndpointPublicAccess:   pulumi.Bool(true),
 		PublicAccessCidrs:      pulumi.ToStringArray(s.PublicAccessCIDRs),
+		EncryptionConfigKeyArn: key,
+		ClusterTags:            tags,
 		EnabledClusterLogTypes: pulumi.ToStringArray([]string{"audit", "authenticator"}),
 	}, parent)
 	if err != nil {

@@ -31,7 +31,7 @@ func CheckVersion(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 		if err != nil {
 			return fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
 		}
-		return checkStanding(s, standing.Version).Err()
+		return append(checkStanding(s, standing.Version), checkEncryption(s, standing.Tags)...).Err()
 	}
 	offered, err := eks.GetClusterVersions(ctx, &eks.GetClusterVersionsArgs{}, opts...)
 	if err != nil {

@@ -102,6 +102,7 @@ func (l *loader) list(key, text string) ([]string, bool) {
 }
 
 var (
+	keyPattern      = regexp.MustCompile(`^arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[0-9a-zA-Z-]+$`)
 	regionPattern   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
 	namePattern     = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]*$`)
 	amiPattern      = regexp.MustCompile(`^(latest|v20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01]))$`)
@@ -126,6 +127,27 @@ func (l *loader) clusterName() string {
 	if len(text) < MinClusterName || len(text) > MaxClusterName || !namePattern.MatchString(text) {
 		l.reject(key, text, fmt.Sprintf("%d to %d letters, digits, - and _, the first a letter or digit: what EKS takes",
 			MinClusterName, MaxClusterName), Set(key, l.standard(key)))
+		return ""
+	}
+	return text
+}
+
+// secretsEncryption reads which key encrypts the cluster's data. EKS takes one of
+// the cluster's region only.
+func (l *loader) secretsEncryption() string {
+	const key = "secretsEncryption"
+	text := l.text(key)
+	if text == SecretsKeyAWS || text == SecretsKeyStack {
+		return text
+	}
+	m := keyPattern.FindStringSubmatch(text)
+	switch region := l.config["aws:region"]; {
+	case m == nil:
+		l.reject(key, text, fmt.Sprintf("%s, %s, or the ARN of a KMS key, such as arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+			SecretsKeyAWS, SecretsKeyStack), Set(key, SecretsKeyStack))
+		return ""
+	case regionPattern.MatchString(region) && m[1] != region:
+		l.reject(key, text, "a key in the cluster's region, "+region, Set(key, SecretsKeyStack))
 		return ""
 	}
 	return text
@@ -275,7 +297,7 @@ func (l *loader) tags() map[string]string {
 			l.reject(at, tags[name], "a key of 1 to 128 and a value of at most 256 characters: EC2's limits", mend)
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
 			l.reject(at, tags[name], "a key that does not begin with aws:, which AWS keeps for itself", mend)
-		case name == ClusterTag:
+		case name == ClusterTag || name == SecretsKeyTag:
 			l.reject(at, tags[name], "a key other than this, which the stack sets itself", mend)
 		case reservedTag(name):
 			l.reject(at, tags[name], "a key that Karpenter and EKS do not set themselves: instances are told apart by theirs", mend)

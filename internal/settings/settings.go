@@ -36,6 +36,14 @@ const (
 	SharingNone = "none"
 )
 
+// Values of secretsEncryption beside the ARN of a key.
+const (
+	// SecretsKeyAWS is a key that AWS owns.
+	SecretsKeyAWS = "aws"
+	// SecretsKeyStack is a KMS key that the stack makes.
+	SecretsKeyStack = "stack"
+)
+
 var sharings = []string{SharingTimeSlicing, SharingMPS, SharingNone}
 
 // MaxSlices is the most pods that may share one GPU: the number of clients
@@ -67,6 +75,8 @@ type Settings struct {
 	AMIVersion string
 	// PublicAccessCIDRs may reach the public API endpoint.
 	PublicAccessCIDRs []string
+	// SecretsEncryption is SecretsKeyAWS, SecretsKeyStack or the ARN of a KMS key.
+	SecretsEncryption string
 
 	// GPUPools are the pool of the simple settings, named PoolGPU, and then those
 	// of gpuPools. A pool whose name has a problem has none.
@@ -102,6 +112,10 @@ type Settings struct {
 // left, whose a thing is.
 const ClusterTag = "eks-gpu-slicing/cluster"
 
+// SecretsKeyTag is a tag of a cluster that encrypts with a key of one's own. It holds
+// what secretsEncryption was: EKS's answer that the program sees leaves the key out.
+const SecretsKeyTag = "eks-gpu-slicing/secrets-encryption"
+
 // Name returns the name of a part of the stack: "<cluster>-<part>", at most
 // limit characters. AWS's names are shorter than the 100 characters of an EKS
 // cluster's, so a long one is cut and carries a hash of the whole cluster name;
@@ -128,6 +142,7 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		ClusterName:       l.clusterName(),
 		AMIVersion:        l.amiVersion(),
 		PublicAccessCIDRs: l.cidrs(),
+		SecretsEncryption: l.secretsEncryption(),
 
 		GPUPools:   l.gpuPools(),
 		GPUMetrics: l.boolean("gpuMetrics"),

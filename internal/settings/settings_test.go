@@ -43,8 +43,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Settings{
 		Region: "us-west-1", ClusterName: "gpu-slicing", Version: Version{1, 28}, AMIFamily: AMIFamilyAL2, AMIVersion: "latest",
-		PublicAccessCIDRs: []string{"203.0.113.0/24"},
-		GPUPools:          []GPUPool{standardPool()}, CPULimit: 100,
+		PublicAccessCIDRs: []string{"203.0.113.0/24"}, SecretsEncryption: SecretsKeyAWS,
+		GPUPools: []GPUPool{standardPool()}, CPULimit: 100,
 		ControllerInstanceType: "m7g.large", ControllerMin: 1, ControllerMax: 3, ControllerDesired: 2,
 		KarpenterVersion: "1.14.1", DevicePluginVersion: "0.17.4", DCGMExporterVersion: "4.5.3-4.8.2",
 		Tags: map[string]string{ClusterTag: "gpu-slicing"}, AWS: map[string]string{"region": "us-west-1"},
@@ -174,6 +174,9 @@ func TestRefused(t *testing.T) {
 		{"publicAccessCidrs", `["203.0.113.7"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
 		{"publicAccessCidrs", `["203.0.113.0/24","2001:db8::/32"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[1]' 203.0.113.7/32"},
 		{"publicAccessCidrs", `["203.0.113.7/24"]`, "203.0.113.0/24, or 203.0.113.7/32", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.0/24"},
+		{"secretsEncryption", "true", "aws, stack, or the ARN of a KMS key", "pulumi config set secretsEncryption stack"},
+		{"secretsEncryption", "arn:aws:kms:us-west-1:111122223333:alias/x", "or the ARN of a KMS key", "pulumi config set secretsEncryption stack"},
+		{"secretsEncryption", "arn:aws:kms:us-west-2:111122223333:key/x", "a key in the cluster's region, us-west-1", "pulumi config set secretsEncryption stack"},
 		{"karpenterVersion", "v1.14.1", "without a leading v", "pulumi config set karpenterVersion 1.14.1"},
 		{"devicePluginVersion", "latest", "a release such as 0.17.4", "pulumi config set devicePluginVersion 0.17.4"},
 		{"devicePluginVersion", "0.17.4@sha256:abc", "RELEASE@sha256:", "pulumi config set devicePluginVersion 0.17.4"},
@@ -186,6 +189,7 @@ func TestRefused(t *testing.T) {
 		{"tags", `{"aws:team":"ml"}`, "does not begin with aws:", `pulumi config rm --path 'tags["aws:team"]'`},
 		{"tags", `{"karpenter.sh/nodepool":"x"}`, "Karpenter and EKS do not set", `pulumi config rm --path 'tags["karpenter.sh/nodepool"]'`},
 		{"tags", `{"eks-gpu-slicing/cluster":"x"}`, "which the stack sets itself", `pulumi config rm --path 'tags["eks-gpu-slicing/cluster"]'`},
+		{"tags", `{"eks-gpu-slicing/secrets-encryption":"x"}`, "which the stack sets itself", `pulumi config rm --path 'tags["eks-gpu-slicing/secrets-encryption"]'`},
 		{"aws:region", "us-west", "such as us-west-1", "pulumi config set aws:region us-west-1"},
 		{"gpuSlice", "8", "Did you mean gpuSlices?", "pulumi config rm gpuSlice && pulumi config set gpuSlices '8'"},
 		{"colour", "green", "no such key. There are amiFamily", "pulumi config rm colour"},
