@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
@@ -130,7 +131,7 @@ const clusterName = "clusterName"
 
 // listLeftovers lists what a stack has left in the account of the user's credentials.
 func listLeftovers(ctx context.Context, region, cluster string, to *results, out io.Writer) error {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return fmt.Errorf("the AWS credentials: %w", err)
 	}
