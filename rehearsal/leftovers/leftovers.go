@@ -13,6 +13,8 @@
 //     with it, the nodes and the launch template of a managed node group that is listed.
 //   - The list is in the order in which the commands work: what holds something comes before what
 //     it holds.
+//   - A KMS key is found by its alias, and not once it waits for its deletion: nothing makes it go
+//     sooner.
 //   - Calls that are denied leave their part of the list out; [Find] says which they were.
 //     [Actions] are the permissions it needs.
 package leftovers
@@ -31,6 +33,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -69,6 +72,7 @@ func Actions() []string {
 		"events:ListTagsForResource", "events:ListTargetsByRule",
 		"iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
 		"iam:ListPolicyVersions", "iam:ListRolePolicies",
+		"kms:DescribeKey", "kms:ListResourceTags",
 		"logs:DescribeLogGroups", "logs:ListTagsForResource",
 		"sqs:GetQueueUrl", "sqs:ListQueueTags",
 	}
@@ -85,6 +89,7 @@ type finder struct {
 	eks    *eks.Client
 	events *eventbridge.Client
 	iam    *iam.Client
+	kms    *kms.Client
 	logs   *cloudwatchlogs.Client
 	sqs    *sqs.Client
 
@@ -110,7 +115,7 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 		names:  NamesOf(cluster, cfg.Region),
 		report: &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster},
 		ec2:    ec2.NewFromConfig(cfg), eks: eks.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
-		iam: iam.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
+		iam: iam.NewFromConfig(cfg), kms: kms.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
 	}
 	if parts := strings.SplitN(aws.ToString(who.Arn), ":", 3); len(parts) == 3 {
 		f.partition = parts[1]
@@ -136,6 +141,7 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 		{"EventBridge rules", f.rules},
 		{"the interruption queue", f.queue},
 		{"the log group", f.logGroup},
+		{"the KMS key", f.key},
 	} {
 		if err := step.find(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s could not be read: %w", step.what, err))

@@ -88,8 +88,8 @@ func (e *estate) stack(cluster string) {
 	nodeRole := e.role(cluster+"-controller-node-us-west-1", "ec2.amazonaws.com", tags, managed+"AmazonEKSWorkerNodePolicy")
 	e.role(cluster+"-karpenter-node-us-west-1", "ec2.amazonaws.com", tags, managed+"AmazonEKSWorkerNodePolicy")
 	var own []string
-	for _, part := range []string{"node-launch", "node-lifecycle", "instance-profiles", "discovery"} {
-		p, err := a.CreatePolicy(account.CreatePolicyInput{Name: cluster + "-karpenter-" + part + "-us-west-1", Tags: tags, Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}`})
+	for _, part := range []string{"karpenter-node-launch", "karpenter-node-lifecycle", "karpenter-instance-profiles", "karpenter-discovery", "cluster-secrets"} {
+		p, err := a.CreatePolicy(account.CreatePolicyInput{Name: cluster + "-" + part + "-us-west-1", Tags: tags, Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}`})
 		e.ok(err)
 		own = append(own, p.ARN)
 	}
@@ -118,6 +118,9 @@ func (e *estate) stack(cluster string) {
 		VPC: account.ClusterVPC{SubnetIDs: subnets, SecurityGroupIDs: []string{sg.ID}, EndpointPublicAccess: true},
 	})
 	e.ok(err)
+	key, err := a.CreateKey("Secrets", "", tags)
+	e.ok(err)
+	e.ok(a.CreateAlias("alias/eks/"+cluster, key.ID))
 	lt, err := a.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: cluster + "-controllers", Tags: tags})
 	e.ok(err)
 	_, err = a.CreateNodegroup(account.Nodegroup{
@@ -185,6 +188,7 @@ func TestFindsEverything(t *testing.T) {
 	want := []string{
 		"AWS::EKS::Nodegroup", "AWS::EC2::Instance", "AWS::EC2::NetworkInterface", "AWS::EKS::Cluster", "AWS::EC2::Volume", "AWS::EC2::SecurityGroup",
 		"AWS::EC2::LaunchTemplate", "AWS::IAM::InstanceProfile", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::Events::Rule", "AWS::SQS::Queue", "AWS::Logs::LogGroup",
+		"AWS::KMS::Alias", "AWS::KMS::Key",
 	}
 	if d := cmp.Diff(want, kinds); d != "" {
 		t.Errorf("kinds in their order (-want +got):\n%s", d)
@@ -220,7 +224,8 @@ func TestFindsWhatOutlivesTheCluster(t *testing.T) {
 	}
 	want := map[string]int{
 		"AWS::EC2::Instance": 1, "AWS::EC2::NetworkInterface": 1, "AWS::EC2::Volume": 2, "AWS::EC2::SecurityGroup": 2, "AWS::EC2::LaunchTemplate": 2,
-		"AWS::IAM::InstanceProfile": 1, "AWS::IAM::Role": 4, "AWS::IAM::ManagedPolicy": 4, "AWS::Events::Rule": 5, "AWS::SQS::Queue": 1, "AWS::Logs::LogGroup": 1,
+		"AWS::IAM::InstanceProfile": 1, "AWS::IAM::Role": 4, "AWS::IAM::ManagedPolicy": 5, "AWS::Events::Rule": 5, "AWS::SQS::Queue": 1, "AWS::Logs::LogGroup": 1,
+		"AWS::KMS::Alias": 1, "AWS::KMS::Key": 1,
 	}
 	if d := cmp.Diff(want, count); d != "" {
 		t.Errorf("found (-want +got):\n%s", d)
@@ -300,7 +305,7 @@ func TestSaysWhatItCouldNotRead(t *testing.T) {
 	e := newEstate(t)
 	e.stack("gpu")
 	whole := len(e.find().Items)
-	for _, service := range []string{"ec2", "eks", "events", "iam", "logs", "sqs"} {
+	for _, service := range []string{"ec2", "eks", "events", "iam", "kms", "logs", "sqs"} {
 		fault, err := e.account.Faults().Install(account.Outage{Service: service, Kind: account.Unavailable})
 		e.ok(err)
 		r, err := Find(t.Context(), e.config(e.account.UserCredentials()), "gpu")
@@ -387,6 +392,10 @@ func (e *estate) run(command string) error {
 		return a.DeleteRule("", flags["--name"])
 	case "sqs delete-queue":
 		return a.DeleteQueue(flags["--queue-url"])
+	case "kms delete-alias":
+		return a.DeleteAlias(flags["--alias-name"])
+	case "kms schedule-key-deletion":
+		return a.ScheduleKeyDeletion(flags["--key-id"], 7)
 	case "logs delete-log-group":
 		return a.DeleteLogGroup(flags["--log-group-name"])
 	}

@@ -9,7 +9,9 @@ import (
 // (its settings.Name); TestNamesAreTheProgramsOwn holds them together.
 type Names struct {
 	Cluster, LogGroup, Nodegroup, LaunchTemplate, Queue string
-	Roles, Policies, Rules                              []string
+	// KeyAlias is the alias of the KMS key for the cluster's secrets, if the stack has its own.
+	KeyAlias               string
+	Roles, Policies, Rules []string
 	// Tag is the tag of everything that the program makes and that takes tags (ClusterTag of its
 	// settings).
 	Tag Tag
@@ -30,6 +32,7 @@ func NamesOf(cluster, region string) Names {
 	n := Names{
 		Cluster: cluster, LogGroup: "/aws/eks/" + cluster + "/cluster",
 		Nodegroup: name(cluster, "controllers", 63), LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
+		KeyAlias:    "alias/eks/" + cluster,
 		ProfilePath: "/karpenter/" + region + "/" + cluster + "/",
 		Tag:         Tag{"eks-gpu-slicing/cluster", cluster},
 		Tags: []Tag{
@@ -44,8 +47,8 @@ func NamesOf(cluster, region string) Names {
 	for _, part := range []string{"cluster", "controller-node", "karpenter-node", "karpenter"} {
 		n.Roles = append(n.Roles, name(cluster, part+"-"+region, 64))
 	}
-	for _, part := range []string{"node-launch", "node-lifecycle", "instance-profiles", "discovery"} {
-		n.Policies = append(n.Policies, name(cluster, "karpenter-"+part+"-"+region, 128))
+	for _, part := range []string{"karpenter-node-launch", "karpenter-node-lifecycle", "karpenter-instance-profiles", "karpenter-discovery", "cluster-secrets"} {
+		n.Policies = append(n.Policies, name(cluster, part+"-"+region, 128))
 	}
 	for _, part := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
 		n.Rules = append(n.Rules, name(cluster, part, 64))

@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -124,6 +126,34 @@ func (f *finder) logGroup(ctx context.Context) error {
 			}
 			f.named("AWS::Logs::LogGroup", f.names.LogGroup, "", list.Tags, []string{"logs", "delete-log-group", "--log-group-name", f.names.LogGroup})
 		}
+	}
+	return nil
+}
+
+// key is the KMS key of the cluster's secrets, with its alias.
+func (f *finder) key(ctx context.Context) error {
+	found, err := f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &f.names.KeyAlias})
+	if isCode(err, "NotFoundException") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	id := found.KeyMetadata.KeyId
+	tags := map[string]string{}
+	pages := kms.NewListResourceTagsPaginator(f.kms, &kms.ListResourceTagsInput{KeyId: id})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, t := range page.Tags {
+			tags[*t.TagKey] = *t.TagValue
+		}
+	}
+	f.named("AWS::KMS::Alias", f.names.KeyAlias, "", tags, []string{"kms", "delete-alias", "--alias-name", f.names.KeyAlias})
+	if state := found.KeyMetadata.KeyState; state != types.KeyStatePendingDeletion {
+		f.named("AWS::KMS::Key", *id, string(state), tags, []string{"kms", "schedule-key-deletion", "--key-id", *id, "--pending-window-in-days", "7"})
 	}
 	return nil
 }

@@ -98,6 +98,8 @@ var actions = sync.OnceValue(func() map[string]action {
 		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
 		// EventBridge has buses and other rules too; here are only these.
 		"events:ListTagsForResource": {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
+		"kms:DescribeKey":            {types: map[string]resourceType{"key": must("aws:ResourceTag/")}},
+		"kms:ListResourceTags":       {types: map[string]resourceType{"key": must("aws:ResourceTag/")}},
 		"logs:ListTagsForResource":   {types: map[string]resourceType{"log-group": may("aws:ResourceTag/")}},
 		"logs:DescribeLogGroups":     {types: map[string]resourceType{"log-group": must("aws:ResourceTag/")}},
 		"ssm:GetParameter":           {types: map[string]resourceType{"parameter": must("aws:ResourceTag/")}},

@@ -3,7 +3,7 @@
 //
 // One listener stands for all services; the service is read from the credential scope of the
 // request's signature. Protocols: EC2 query (ec2), AWS query (iam, sts), REST JSON (eks, eks-auth),
-// JSON 1.1 (ssm, pricing, events, logs), JSON 1.0 (sqs).
+// JSON 1.1 (ssm, pricing, events, kms, logs), JSON 1.0 (sqs).
 //
 // Every request is authenticated by Signature Version 4, checked with the AWS SDK's own signer, and
 // authorised by package authz against the policies in the account. What is denied is answered as

@@ -80,7 +80,7 @@ func stacks(t *testing.T) []string {
 // newEstate reads a rendered stack's policies, loosens them, and builds the account around them.
 func newEstate(t *testing.T, dir string, loosenings ...loosening) *estate {
 	t.Helper()
-	documents, err := filepath.Glob(filepath.Join(dir, "policy-*.json"))
+	documents, err := filepath.Glob(filepath.Join(dir, "policy-*-karpenter-*.json"))
 	if err != nil || len(documents) != 4 {
 		t.Fatalf("%s: policies %v (%v)", dir, documents, err)
 	}

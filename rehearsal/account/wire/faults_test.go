@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -41,6 +42,9 @@ func TestOutages(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.admin()
 	c := clientsOf(cfg)
+	key, err := w.account.CreateKey("d", "", nil)
+	w.ok(err)
+	w.ok(w.account.CreateAlias("alias/c", key.ID))
 	url := "https://sqs.us-west-2.amazonaws.com/111122223333/c-karpenter"
 	tests := map[string]struct {
 		call                              func() error
@@ -70,6 +74,13 @@ func TestOutages(t *testing.T) {
 		"iam": {
 			func() error { _, err := c.iam.ListRoles(t.Context(), &iam.ListRolesInput{}); return err },
 			answer{"Throttling", 400}, answer{"ServiceFailure", 500}, answer{"ServiceUnavailable", 503},
+		},
+		"kms": {
+			func() error {
+				_, err := kms.NewFromConfig(cfg).DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String("alias/c")})
+				return err
+			},
+			answer{"ThrottlingException", 400}, answer{"KMSInternalException", 500}, answer{"DependencyTimeoutException", 503},
 		},
 		"logs": {
 			func() error {

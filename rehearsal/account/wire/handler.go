@@ -61,6 +61,7 @@ func New(o Options) *Handler {
 		"ssm":      {protocol: awsJSON{version: "1.1", prefix: "AmazonSSM"}, operations: ssmOperations()},
 		"pricing":  {protocol: awsJSON{version: "1.1", prefix: "AWSPriceListService"}, operations: pricingOperations(), anyRegion: true},
 		"events":   {protocol: awsJSON{version: "1.1", prefix: "AWSEvents"}, operations: eventsOperations()},
+		"kms":      {protocol: awsJSON{version: "1.1", prefix: "TrentService"}, operations: kmsOperations()},
 		"logs":     {protocol: awsJSON{version: "1.1", prefix: "Logs_20140328"}, operations: logsOperations()},
 		"sqs":      {protocol: awsJSON{version: "1.0", prefix: "AmazonSQS", queryErrors: true}, operations: sqsOperations()},
 	}

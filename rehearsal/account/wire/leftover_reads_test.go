@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
@@ -101,6 +103,32 @@ func TestRolePolicies(t *testing.T) {
 	wantCode(t, err, "AccessDenied", http.StatusForbidden, "iam:ListAttachedRolePolicies")
 	_, err = pod.iam.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: &arn})
 	wantCode(t, err, "AccessDenied", http.StatusForbidden, "iam:GetPolicy")
+}
+
+// TestKeys: a key by its alias, until it waits for its deletion and after.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made, err := w.account.CreateKey("secrets", "", account.Tags{"k": "v"})
+	w.ok(err)
+	w.ok(w.account.CreateAlias("alias/eks/c", made.ID))
+	alias, ctx := aws.String("alias/eks/c"), t.Context()
+	c := kms.NewFromConfig(w.admin())
+	k, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: alias})
+	w.ok(err)
+	tags, err := c.ListResourceTags(ctx, &kms.ListResourceTagsInput{KeyId: k.KeyMetadata.KeyId})
+	w.ok(err)
+	if m := k.KeyMetadata; *m.Arn != made.ARN || !m.Enabled || m.KeyState != kmstypes.KeyStateEnabled || m.DeletionDate != nil || len(tags.Tags) != 1 || *tags.Tags[0].TagValue != "v" {
+		t.Errorf("key %+v with tags %+v", m, tags.Tags)
+	}
+	w.ok(w.account.ScheduleKeyDeletion(made.ID, 7))
+	if k, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: alias}); err != nil || k.KeyMetadata.KeyState != kmstypes.KeyStatePendingDeletion || k.KeyMetadata.DeletionDate == nil {
+		t.Errorf("while it waits: %+v (%v)", k, err)
+	}
+	_, err = c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: aws.String("alias/none")})
+	wantCode(t, err, "NotFoundException", http.StatusBadRequest, "alias/none is not found")
+	_, err = kms.NewFromConfig(w.config(w.pod())).DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: alias})
+	wantCode(t, err, "AccessDeniedException", http.StatusBadRequest, "kms:DescribeKey")
 }
 
 // TestGroups: node groups and log groups.
