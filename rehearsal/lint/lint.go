@@ -78,6 +78,7 @@ type Note struct {
 // Placement is where Karpenter would have the pods of an object.
 type Placement struct {
 	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
 	Object string `json:"object"`
 	// Field has the pod template, "" for a Pod.
 	Field string `json:"field,omitempty"`
@@ -135,8 +136,9 @@ type checker struct {
 	result *Result
 	units  []*unit
 
-	// stack is the stack with the workload's DaemonSets on its nodes; unlimited is the
-	// same without limits of pools.
+	// stack is the stack with the workload's DaemonSets on its nodes. unlimited is the
+	// same without limits of pools; as long as those DaemonSets are looked at themselves,
+	// it is without them.
 	stack, unlimited *packing.Planner
 	// pools are planners of one pool each, without limits and node groups.
 	pools map[string]*packing.Planner

@@ -23,7 +23,10 @@ func (c *checker) plan(ctx context.Context, in Input, daemons []appsv1.DaemonSet
 	for _, pool := range bare.Pools() {
 		c.result.NodePools = append(c.result.NodePools, pool.Name)
 	}
-	if c.kinds, err = bare.Kinds(ctx); err != nil {
+	if c.unlimited, err = bare.Unlimited(ctx); err != nil {
+		return fmt.Errorf("the stack: %w", err)
+	}
+	if c.kinds, err = c.unlimited.Kinds(ctx); err != nil {
 		return fmt.Errorf("the stack: %w", err)
 	}
 	if c.gpus, err = advertisedOn(ctx, c.kinds, in.Stack.DaemonSets, in.Stack.ConfigMaps); err != nil {
@@ -44,22 +47,20 @@ func (c *checker) plan(ctx context.Context, in Input, daemons []appsv1.DaemonSet
 	if err := c.leaveOutStrangers(); err != nil {
 		return err
 	}
-	if c.stack, err = bare.With(ctx, func(s *packing.Stack) { s.DaemonSets = append(s.DaemonSets, daemons...) }); err != nil {
+	if err := c.alone(ctx); err != nil {
 		return err
 	}
-	if c.unlimited, err = c.stack.With(ctx, unlimited); err != nil {
-		return err
+	c.stack = bare
+	if len(daemons) > 0 {
+		if c.stack, err = bare.With(ctx, func(s *packing.Stack) { s.DaemonSets = append(s.DaemonSets, daemons...) }); err != nil {
+			return err
+		}
+		if c.unlimited, err = c.stack.Unlimited(ctx); err != nil {
+			return err
+		}
+		clear(c.pools)
 	}
-	if err := c.together(ctx); err != nil {
-		return err
-	}
-	return c.alone(ctx, bare)
-}
-
-func unlimited(s *packing.Stack) {
-	for i := range s.NodePools {
-		s.NodePools[i].Spec.Limits = nil
-	}
+	return c.together(ctx)
 }
 
 // together plans all pods that the workload makes at once.
@@ -88,16 +89,12 @@ func (c *checker) together(ctx context.Context) error {
 }
 
 // alone plans one pod of what makes none now, or one for each node.
-func (c *checker) alone(ctx context.Context, bare *packing.Planner) error {
-	planner, err := bare.With(ctx, unlimited)
-	if err != nil {
-		return err
-	}
+func (c *checker) alone(ctx context.Context) error {
 	for _, u := range c.units {
 		if u.count > 0 {
 			continue
 		}
-		plan, err := planner.Plan(ctx, []*corev1.Pod{u.pod})
+		plan, err := c.unlimited.Plan(ctx, []*corev1.Pod{u.pod})
 		if err != nil {
 			return err
 		}
@@ -119,7 +116,9 @@ func (c *checker) placed(ctx context.Context, u *unit, pools []string) error {
 	if u.failed {
 		return nil
 	}
-	c.result.Placed = append(c.result.Placed, Placement{File: u.object.File, Object: u.object.String(), Field: u.field, Pods: u.count, NodePools: pools})
+	c.result.Placed = append(c.result.Placed, Placement{
+		File: u.object.File, Line: u.object.text.line(u.field), Object: u.object.String(), Field: u.field, Pods: u.count, NodePools: pools,
+	})
 	return c.noteTolerations(ctx, u)
 }
 

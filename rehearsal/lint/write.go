@@ -43,7 +43,7 @@ func (r *Result) Write(w io.Writer) error {
 		if templates[p.File+p.Object] > 1 {
 			object += " " + p.Field
 		}
-		fmt.Fprintf(&b, "%s: %s: %s of %s\n", p.File, object, pods, strings.Join(p.NodePools, " and "))
+		fmt.Fprintf(&b, "%s: %s: %s of %s\n", at(p.File, p.Line), object, pods, strings.Join(p.NodePools, " and "))
 	}
 	fmt.Fprintf(&b, "%s in %s, against the pools %s: %s.\n", count(r.Objects, "object"), count(r.Files, "file"), strings.Join(r.NodePools, ", "), problems(len(r.Problems)))
 	_, err := io.WriteString(w, b.String())
@@ -85,7 +85,7 @@ func (r *Result) sort() {
 		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line))
 	})
 	slices.SortStableFunc(r.Notes, func(x, y Note) int { return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line)) })
-	slices.SortStableFunc(r.Placed, func(x, y Placement) int { return cmp.Compare(x.File, y.File) })
+	slices.SortStableFunc(r.Placed, func(x, y Placement) int { return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line)) })
 }
 
 func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

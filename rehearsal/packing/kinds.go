@@ -64,11 +64,7 @@ func (p *Planner) Kinds(ctx context.Context) ([]Kind, error) {
 			probes = append(probes, probe)
 		}
 	}
-	unlimited, err := p.With(ctx, func(s *Stack) {
-		for i := range s.NodePools {
-			s.NodePools[i].Spec.Limits = nil
-		}
-	})
+	unlimited, err := p.Unlimited(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	awsv1 "github.com/aws/karpenter-provider-aws/pkg/apis/v1"
 	awscloudprovider "github.com/aws/karpenter-provider-aws/pkg/cloudprovider"
@@ -68,6 +69,19 @@ func (p *Planner) With(ctx context.Context, change func(*Stack)) (*Planner, erro
 	change(s)
 	s.Controller = p.stack.Controller
 	return plannerOn(ctx, p.cloud, s)
+}
+
+// Unlimited is a planner of the same stack without limits of its pools; p itself if it
+// has none.
+func (p *Planner) Unlimited(ctx context.Context) (*Planner, error) {
+	if !slices.ContainsFunc(p.stack.NodePools, func(pool karpv1.NodePool) bool { return len(pool.Spec.Limits) > 0 }) {
+		return p, nil
+	}
+	return p.With(ctx, func(s *Stack) {
+		for i := range s.NodePools {
+			s.NodePools[i].Spec.Limits = nil
+		}
+	})
 }
 
 // karpenter is the context that Karpenter's code wants.
