@@ -14,21 +14,50 @@ import (
 // gpuResource is the resource a GPU is, and how the names of its slices begin.
 const gpuResource = "nvidia.com/gpu"
 
-// readPlugin reads a DaemonSet, and tells whether it is the device plugin and
-// what it advertises is known.
-func readPlugin(urn resource.URN, v resource.PropertyValue, configs map[string]resource.PropertyValue, r *report) (gpuPlugin, bool) {
+// poolsOf are the pools that a node selector selects: the one it names, or those
+// of the stack whose nodes bear its labels. Nodes that others make are none's.
+func poolsOf(selector resource.PropertyMap, nodePools []nodePool) pools {
+	if name := text(open(selector[poolLabel])); name != "" {
+		return pools{name}
+	}
+	var all pools
+	for _, pool := range nodePools {
+		bears := func() bool {
+			for label, value := range selector {
+				own := strings.Contains(string(label), "kubernetes.io/") // the kubelet's, such as kubernetes.io/os
+				if !own && text(at(pool.labels, label)) != text(open(value)) {
+					return false
+				}
+			}
+			return true
+		}
+		if bears() {
+			all = append(all, pool.name)
+		}
+	}
+	return all
+}
+
+// readPlugin reads a DaemonSet, and tells whether it is the device plugin on nodes
+// of Karpenter's, and what it advertises is known.
+func readPlugin(
+	urn resource.URN, v resource.PropertyValue, configs map[string]resource.PropertyValue, nodePools []nodePool, r *report,
+) (gpuPlugin, bool) {
 	spec := at(v, "spec", "template", "spec")
 	container, ok := pluginContainer(spec)
 	if !ok {
 		return gpuPlugin{}, false
 	}
 	p := gpuPlugin{urn: urn, name: objectName(v)}
-	switch pool := at(spec, "nodeSelector", poolLabel); {
-	case unknown(pool):
+	selector := at(spec, "nodeSelector")
+	if selector.ContainsUnknowns() {
 		r.later("the node selector of DaemonSet " + p.name)
 		return p, false
-	case pool.IsString():
-		p.pools = pools{pool.StringValue()}
+	}
+	if selector.IsObject() && len(selector.ObjectValue()) > 0 {
+		if p.pools = poolsOf(selector.ObjectValue(), nodePools); len(p.pools) == 0 {
+			return p, false
+		}
 	}
 	mounted := mountedConfig(spec, container)
 	if mounted == "" {

@@ -38,7 +38,7 @@ func slicesAgree() rule {
 func judgeSlices(all []plugin.AnalyzerStackResource, r *report) {
 	s := sortStack(all, r)
 	if len(s.plugins) == 0 && len(r.unknown) == 0 {
-		r.reason = "no DaemonSet of the stack runs NVIDIA's device plugin"
+		r.reason = "no DaemonSet of the stack runs NVIDIA's device plugin on nodes of Karpenter's"
 		return
 	}
 	for _, p := range s.plugins {
@@ -56,7 +56,7 @@ func judgeSlices(all []plugin.AnalyzerStackResource, r *report) {
 	}
 	for _, o := range s.overlays {
 		for _, pool := range o.pools {
-			if !slices.ContainsFunc(s.plugins, func(p gpuPlugin) bool { return p.pools.has(pool) }) {
+			if ours := slices.ContainsFunc(s.pools, func(p nodePool) bool { return p.name == pool }); ours && !slices.ContainsFunc(s.plugins, func(p gpuPlugin) bool { return p.pools.has(pool) }) {
 				r.violatedBy(o.urn, "NodeOverlay %s promises GPUs on the nodes of pool %s, where no device plugin of the stack runs", o.name, pool)
 			}
 		}
@@ -112,11 +112,14 @@ type gpuCount struct {
 	of   string
 }
 
-// nodePool is a pool whose instance types are named.
+// nodePool is a NodePool.
 type nodePool struct {
-	urn   resource.URN
-	name  string
+	urn  resource.URN
+	name string
+	// types are the instance types that it names, if it does.
 	types []string
+	// labels are on its nodes.
+	labels resource.PropertyValue
 }
 
 type sortedStack struct {
@@ -131,34 +134,34 @@ func sortStack(all []plugin.AnalyzerStackResource, r *report) sortedStack {
 	var s sortedStack
 	configs := map[string]resource.PropertyValue{}
 	for _, one := range all {
-		if one.Type == configMapType {
-			v := resource.NewProperty(one.Properties)
+		v := resource.NewProperty(one.Properties)
+		switch one.Type {
+		case configMapType:
 			configs[objectName(v)] = v
+		case nodePoolType:
+			template := at(v, "spec", "template")
+			types, _ := oneOf(at(template, "spec", "requirements"), typeLabel)
+			s.pools = append(s.pools, nodePool{one.URN, text(at(v, "metadata", "name")), types, at(template, "metadata", "labels")})
 		}
 	}
+	// The engine gives no order; a message must not depend on it.
+	slices.SortFunc(s.pools, func(a, b nodePool) int { return strings.Compare(string(a.urn), string(b.urn)) })
 	for _, one := range all {
 		v := resource.NewProperty(one.Properties)
 		switch one.Type {
 		case daemonSetType:
 			// The MPS daemon is of the same image and reads the same config.
-			if p, ok := readPlugin(one.URN, v, configs, r); ok && !slices.ContainsFunc(s.plugins, p.equals) {
+			if p, ok := readPlugin(one.URN, v, configs, s.pools, r); ok && !slices.ContainsFunc(s.plugins, p.equals) {
 				s.plugins = append(s.plugins, p)
 			}
 		case nodeOverlayType:
 			if o, ok := readOverlay(one.URN, v, r); ok {
 				s.overlays = append(s.overlays, o)
 			}
-		case nodePoolType:
-			requirements := at(v, "spec", "template", "spec", "requirements")
-			if types, ok := oneOf(requirements, typeLabel); ok {
-				s.pools = append(s.pools, nodePool{one.URN, text(at(v, "metadata", "name")), types})
-			}
 		}
 	}
-	// The engine gives no order; a message must not depend on it.
 	slices.SortFunc(s.plugins, func(a, b gpuPlugin) int { return strings.Compare(string(a.urn), string(b.urn)) })
 	slices.SortFunc(s.overlays, func(a, b overlay) int { return strings.Compare(string(a.urn), string(b.urn)) })
-	slices.SortFunc(s.pools, func(a, b nodePool) int { return strings.Compare(string(a.urn), string(b.urn)) })
 	return s
 }
 

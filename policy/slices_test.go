@@ -70,6 +70,13 @@ func named(r plugin.AnalyzerStackResource, name string) plugin.AnalyzerStackReso
 	return r
 }
 
+// labelled is a pool whose nodes bear a label.
+func labelled(r plugin.AnalyzerStackResource, key, value string) plugin.AnalyzerStackResource {
+	template := at(resource.NewProperty(r.Properties), "spec", "template").ObjectValue()
+	template["metadata"] = resource.NewPropertyValue(object{"labels": object{key: value}})
+	return r
+}
+
 type slicesCase struct {
 	stack  []plugin.AnalyzerStackResource
 	want   []string
@@ -116,12 +123,18 @@ func slicesCases() map[string]slicesCase {
 		"one overlay for two pools": {stack: stack{
 			configMap("infer", four), daemonSet("infer"), configMap("batch", shares("mps", 8)), daemonSet("batch"), nodeOverlay("all", "", "4", one),
 		}, want: []string{"the device plugin on pool batch advertises 8"}},
-		"an overlay where no plugin runs": {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("x-1", "x", "1", one)}, want: []string{"promises GPUs on the nodes of pool x, where no device plugin of the stack runs"}},
-		"a plugin on every pool":          {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("x-1", "x", "8", one)}, want: []string{"the device plugin on any pool advertises 4"}},
-		"a pool without an overlay":       {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("a-1", "a", "4", one), pool("a", "g4dn.xlarge"), pool("b", "g4dn.xlarge")}, want: []string{"NodePool b may launch a g4dn.xlarge"}},
-		"no config at all":                {stack: stack{member(daemonSetType, "p", object{"metadata": metadata("p"), "spec": object{"template": object{"spec": object{"containers": list{object{"image": "k8s-device-plugin@sha256:0"}}}}}}), nodeOverlay("x", "", "2", one)}, want: []string{"which mounts no ConfigMap"}},
-		"config that is not YAML":         {stack: stack{configMap("gpu", "\t"), daemonSet("gpu")}, want: []string{"ConfigMap kube-system/gpu of DaemonSet kube-system/gpu: it is not YAML"}},
-		"another file":                    {stack: stack{member(configMapType, "gpu", object{"metadata": metadata("gpu"), "data": object{"a.yaml": four}}), daemonSet("gpu")}, want: []string{`its files are [a.yaml], and the plugin is told to read "config.yaml"`}},
+		"an overlay where no plugin runs":        {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("x-1", "x", "1", one), pool("x", "g4dn.xlarge")}, want: []string{"promises GPUs on the nodes of pool x, where no device plugin of the stack runs"}},
+		"a plugin on every pool":                 {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("x-1", "x", "8", one)}, want: []string{"the device plugin on any pool advertises 4"}},
+		"a pool without an overlay":              {stack: stack{configMap("gpu", four), selector(object{}), nodeOverlay("a-1", "a", "4", one), pool("a", "g4dn.xlarge"), pool("b", "g4dn.xlarge")}, want: []string{"NodePool b may launch a g4dn.xlarge"}},
+		"an overlay for a pool of another stack": {stack: stack{configMap("gpu", wholeGPUs), daemonSet("gpu"), nodeOverlay("x-1", "x", "1", one)}},
+		"a plugin by the pools' label": {stack: stack{configMap("gpu", four), selector(object{"gpus": "true"}), nodeOverlay("a-1", "a", "8", one), labelled(pool("a", "g4dn.xlarge"), "gpus", "true"), labelled(pool("b", "g4dn.xlarge"), "gpus", "false")},
+			want: []string{"NodeOverlay a-1 promises 8 nvidia.com/gpu on g4dn.xlarge, g4dn.2xlarge (1 GPU), but the device plugin on pool a advertises 4"}},
+		"a plugin on every Linux node":            {stack: stack{configMap("gpu", four), selector(object{"kubernetes.io/os": "linux"}), nodeOverlay("a-1", "a", "8", one), pool("a", "g4dn.xlarge")}, want: []string{"the device plugin on pool a advertises 4"}},
+		"a plugin on nodes of others":             {stack: stack{configMap("gpu", four), selector(object{"gpus": "true"}), labelled(pool("a", "g4dn.xlarge"), "gpus", "false")}, reason: "on nodes of Karpenter's"},
+		"one on nodes of others, one on a pool's": {stack: stack{configMap("gpu", four), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one), pool("gpu", "g4dn.xlarge"), named(selector(object{"gpus": "true"}), "theirs")}},
+		"no config at all":                        {stack: stack{member(daemonSetType, "p", object{"metadata": metadata("p"), "spec": object{"template": object{"spec": object{"containers": list{object{"image": "k8s-device-plugin@sha256:0"}}}}}}), nodeOverlay("x", "", "2", one)}, want: []string{"which mounts no ConfigMap"}},
+		"config that is not YAML":                 {stack: stack{configMap("gpu", "\t"), daemonSet("gpu")}, want: []string{"ConfigMap kube-system/gpu of DaemonSet kube-system/gpu: it is not YAML"}},
+		"another file":                            {stack: stack{member(configMapType, "gpu", object{"metadata": metadata("gpu"), "data": object{"a.yaml": four}}), daemonSet("gpu")}, want: []string{`its files are [a.yaml], and the plugin is told to read "config.yaml"`}},
 
 		"no device plugin":       {stack: stack{nodeOverlay("gpu-1", "gpu", "4", one)}, reason: "no DaemonSet of the stack runs NVIDIA's device plugin"},
 		"config unknown":         {stack: stack{configMap("gpu", unknownYet()), daemonSet("gpu"), nodeOverlay("gpu-1", "gpu", "4", one)}, reason: "ConfigMap kube-system/gpu is not known before the update"},
