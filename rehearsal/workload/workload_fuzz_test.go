@@ -30,7 +30,7 @@ func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		pod, pod + "---\n# nothing\n---\n" + pod, "", "---", "- a", "a: [b", "\t", "{}", "null", "~",
 		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"priority":1e3,"x":[1,-2.5,null,true]}}`,
-		"apiVersion: v1\nkind: Pod\nmetadata: a\n", "apiVersion: 1\nkind: [x]\nmetadata: {name: {}}\n",
+		"kind: Pod\nmetadata: {name: a}\n", "apiVersion: v1\nmetadata: {name: a}\n", "apiVersion: v1\nkind: Pod\nmetadata: a\n", "apiVersion: 1\nkind: [x]\nmetadata: {name: {}}\n",
 		"a: &a [*a]\n", "a: &a {b: 1}\nc: {<<: *a}\napiVersion: v1\nkind: K\nmetadata: {name: n}\n", "\xff\xfe", "{\"apiVersion\":\"v1\"}{",
 		"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {x: 0x10, y: 1_000, z: 9223372036854775808, t: 2026-11-24, n: .nan}\n",
 	} {
@@ -81,7 +81,7 @@ func FuzzScale(f *testing.F) {
 		}
 		name, number, _ := strings.Cut(scale, "=")
 		want, err := strconv.ParseInt(number, 10, 32)
-		if err != nil {
+		if err != nil || want < 0 {
 			t.Fatalf("--scale %s is taken: %v", scale, err)
 		}
 		scaled := 0
