@@ -26,6 +26,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	for _, seed := range [][4]string{
 		{"gpuSlices", "8", "gpuSharing", "mps"},
+		{"gpuSlices", "1", "gpuSharing", "mps"},
 		{"gpuSlices", "48", "gpuInstanceTypes", `["g5.xlarge","g4dn.metal"]`},
 		{"gpuPools", `[{"name":"training","sharing":"none"},{"name":"a-2","instanceTypes":["g5.xlarge"],"slices":8,"sharing":"mps","limit":3}]`, "gpuLimit", "1"},
 		{"gpuPools", `[{"name":"a","slices":1},null,{"nam":1}]`, "gpuSharing", "none"},
@@ -62,6 +63,11 @@ func FuzzLoad(f *testing.F) {
 		}
 		if len(problems) > 0 {
 			return
+		}
+		for _, p := range s.GPUPools {
+			if p.Slices < 1 || p.Slices > MaxSlices || p.Limit < 1 || len(p.InstanceTypes) == 0 || (p.Slices == 1) != (p.Sharing == SharingNone) {
+				t.Fatalf("no pool: %+v", p)
+			}
 		}
 		written := maps.Clone(config)
 		maps.Copy(written, asConfig(t, s))
