@@ -82,3 +82,22 @@ func TestRunHeadline(t *testing.T) {
 		})
 	}
 }
+
+// What ran on a node is known after its instance has ended.
+func TestNoteLaunched(t *testing.T) {
+	t.Parallel()
+	r := report.New("dev")
+	r.Pods = []report.Pod{{Namespace: "default", Name: "a", Node: "ip-1"}, {Namespace: "default", Name: "b"}}
+	r.NoteLaunched([]report.NodeClaim{{Name: "gpu-1", InstanceID: "i-1", Node: "ip-1"}})
+	r.NoteLaunched([]report.NodeClaim{{Name: "gpu-0", InstanceID: "i-0"}, {Name: "gpu-1", InstanceID: "i-1"}})
+	want := []report.NodeClaim{{Name: "gpu-0", InstanceID: "i-0"}, {Name: "gpu-1", InstanceID: "i-1", Node: "ip-1"}}
+	if diff := cmp.Diff(want, r.NodeClaimsLaunched); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.PodsOn("ip-1"); len(got) != 1 || got[0] != "default/a" {
+		t.Errorf("on it are %v", got)
+	}
+	if got := r.PodsOn(""); len(got) != 0 {
+		t.Errorf("on no node are %v", got)
+	}
+}

@@ -82,9 +82,9 @@ type NodeClaim struct {
 	InstanceType string `json:"instanceType"`
 	CapacityType string `json:"capacityType"`
 	Zone         string `json:"zone"`
-	// Pods are those that Karpenter launched it for, as namespace/name; absent where
-	// that is not known.
-	Pods []string `json:"pods,omitempty"`
+	// Node is the name of the node that the instance is, or was when it was last looked
+	// at; "" if it never was one then.
+	Node string `json:"node"`
 }
 
 // Moment is how the cluster stood at a time of a run.
@@ -132,6 +132,30 @@ func New(stack string) *Run {
 		About: NewAbout(stack, ""), Phases: []Phase{}, Nodes: []Node{}, Pods: []Pod{}, Timeline: []Moment{},
 		NodeClaimsLaunched: []NodeClaim{}, DeniedCalls: []DeniedCall{}, Leftovers: []Leftover{},
 	}
+}
+
+// NoteLaunched notes what Karpenter has launched so far. An instance that has ended has
+// no node, and keeps the one that was noted before.
+func (r *Run) NoteLaunched(claims []NodeClaim) {
+	for i := range claims {
+		for _, before := range r.NodeClaimsLaunched {
+			if claims[i].Node == "" && before.InstanceID == claims[i].InstanceID {
+				claims[i].Node = before.Node
+			}
+		}
+	}
+	r.NodeClaimsLaunched = claims
+}
+
+// PodsOn are the pods that a node has, as namespace/name.
+func (r *Run) PodsOn(node string) []string {
+	var names []string
+	for _, p := range r.Pods {
+		if p.Node == node && node != "" {
+			names = append(names, p.Namespace+"/"+p.Name)
+		}
+	}
+	return names
 }
 
 // OK tells whether no phase fell short.

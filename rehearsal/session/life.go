@@ -115,9 +115,17 @@ func (l *life) fall(ctx context.Context) error {
 }
 
 // account notes what the account has seen.
-func (l *life) account() (err error) {
+func (l *life) account() error {
 	l.report.DeniedCalls = l.session.World.Denied()
-	l.report.NodeClaimsLaunched, err = l.session.World.Launched()
+	return l.launched()
+}
+
+// launched notes what Karpenter has launched so far.
+func (l *life) launched() error {
+	claims, err := l.session.World.Launched()
+	if err == nil {
+		l.report.NoteLaunched(claims)
+	}
 	return err
 }
 
@@ -160,7 +168,7 @@ func (l *life) place(ctx context.Context) error {
 		note(now)
 	})
 	note(cluster)
-	err = errors.Join(err, l.report.AddPrices(cluster.Nodes))
+	err = errors.Join(err, l.report.AddPrices(cluster.Nodes), l.launched()) // while instances are nodes
 	l.report.Nodes, l.report.Pods = append(l.report.Nodes, cluster.Nodes...), append(l.report.Pods, cluster.Pods...)
 	if err != nil {
 		return err

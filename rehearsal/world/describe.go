@@ -140,7 +140,7 @@ func (w *World) Launched() ([]report.NodeClaim, error) {
 		}
 		out = append(out, report.NodeClaim{
 			Name: name, Pool: i.Tags["karpenter.sh/nodepool"], InstanceID: i.ID,
-			InstanceType: i.Type, CapacityType: capacity, Zone: i.AvailabilityZone,
+			InstanceType: i.Type, CapacityType: capacity, Zone: i.AvailabilityZone, Node: i.PrivateDNSName,
 		})
 	}
 	slices.SortFunc(out, func(x, y report.NodeClaim) int {

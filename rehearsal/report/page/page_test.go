@@ -88,7 +88,7 @@ func run(t *testing.T) *report.Run {
 		r.Timeline = append(r.Timeline, report.NewMoment(float64(s)*1.9, nodes))
 	}
 	r.NodeClaimsLaunched = []report.NodeClaim{
-		{Name: "gpu-7x2lq", Pool: "gpu", InstanceID: "i-1", InstanceType: "g4dn.2xlarge", CapacityType: report.OnDemand, Zone: "us-west-1a", Pods: []string{"default/gpu-inference-1", "default/gpu-inference-2"}},
+		{Name: "gpu-7x2lq", Pool: "gpu", InstanceID: "i-1", InstanceType: "g4dn.2xlarge", CapacityType: report.OnDemand, Zone: "us-west-1a", Node: "ip-10-0-0-10"},
 		{Name: "x86-b7m4d", Pool: "x86", InstanceID: "i-2", InstanceType: "c7i.large", CapacityType: report.Spot, Zone: "us-west-1b"},
 	}
 	r.DeniedCalls = []report.DeniedCall{{Principal: "role/x", Action: "ec2:RunInstances", Resource: "*", Reason: "no policy allows it", Count: 2}}

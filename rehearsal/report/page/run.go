@@ -124,9 +124,9 @@ func runTables(r *report.Run) []table {
 		nodes = append(nodes, []string{n.Name, n.Pool, n.InstanceType, n.CapacityType, n.Zone, report.USD(n.PricePerHour, 4), used})
 	}
 	for _, c := range r.NodeClaimsLaunched {
-		why := "not known"
-		if len(c.Pods) > 0 {
-			why = fmt.Sprintf("for %s, such as %s", count(len(c.Pods), "pod"), c.Pods[0])
+		why := "it had none when all were settled"
+		if pods := r.PodsOn(c.Node); len(pods) > 0 {
+			why = fmt.Sprintf("%s, such as %s", count(len(pods), "pod"), pods[0])
 		}
 		launched = append(launched, []string{c.Name, c.InstanceType, c.CapacityType, c.Zone, why})
 	}
@@ -150,7 +150,7 @@ func runTables(r *report.Run) []table {
 	}
 	return []table{
 		{Title: "Could not be placed", Head: []string{"Pod", "Phase", "Reason"}, Rows: unplaced},
-		{Title: "Launched, and why", Note: "All nodes that Karpenter ever launched.", Head: []string{"NodeClaim", "Type", "Capacity", "Zone", "Why"}, Rows: launched, Wide: true},
+		{Title: "Launched, and why", Note: "All nodes that Karpenter ever launched, and the pods of the workloads on them.", Head: []string{"NodeClaim", "Type", "Capacity", "Zone", "For"}, Rows: launched, Wide: true},
 		{Title: "Nodes", Note: "As they stood when all pods were settled.", Head: []string{"Node", "Pool", "Type", "Capacity", "Zone", "$/h", "Slices used"}, Rows: nodes, Wide: true},
 		{Title: "Steps", Head: []string{"Step", "Seconds", "Result"}, Rows: phases},
 		{Title: "Calls that IAM denied", Head: []string{"Action", "Times", "Resource", "By", "Reason"}, Rows: denied},
