@@ -20,7 +20,6 @@ import (
 // rehearsed is the command at work, with a folder for temporary files of its own.
 type rehearsed struct {
 	*exec.Cmd
-	out   bytes.Buffer // both streams
 	temp  string
 	ended chan struct{}
 }
@@ -42,7 +41,7 @@ func start(ctx context.Context, t *testing.T, args ...string) *rehearsed {
 	}
 	go func() {
 		defer close(r.ended)
-		_ = r.Cmd.Wait() // its status is asked for below
+		_ = r.Wait() // its status is asked for below
 	}()
 	t.Cleanup(func() {
 		_ = r.Process.Kill() // it has ended, unless the test has failed
