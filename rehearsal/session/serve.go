@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -153,7 +154,10 @@ func writeLeftovers(out io.Writer, r *leftovers.Report) error {
 		fmt.Fprintf(&text, "%d things of the stack are there. To remove them, in this order:\n", len(r.Items))
 	}
 	for _, i := range r.Items {
-		fmt.Fprintf(&text, "\n# %s %s %s (by %s)\n", i.Type, i.ID, i.State, i.Why)
+		fmt.Fprintf(&text, "\n# %s\n", strings.Join(slices.DeleteFunc([]string{i.Type, i.ID, i.State, "by its " + i.Why}, func(s string) bool { return s == "" }), ", "))
+		if i.NameOnly {
+			text.WriteString("# It has the stack's name without the stack's tag: see whose it is before you remove it.\n")
+		}
 		for _, command := range i.Remove {
 			text.WriteString(command + "\n")
 		}
