@@ -14,17 +14,20 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestRendered compares every Kubernetes object and every IAM policy of both
+// TestRendered compares every Kubernetes object and every IAM policy of the example
 // stacks with testdata/rendered, which reviewers read, and of a stack with several
 // GPU pools those that the dev stack has not. The rehearsal's module decodes the
 // same files strictly into Karpenter's and NVIDIA's own types. UPDATE_GOLDEN=1
 // rewrites them.
 func TestRendered(t *testing.T) {
 	t.Parallel()
-	for _, stack := range []string{"dev", "prod", "pools"} {
+	for _, stack := range []string{"dev", "prod", "existing", "pools"} {
 		t.Run(stack, func(t *testing.T) {
 			t.Parallel()
 			w := plainWorld()
+			if stack == "existing" {
+				w = existingWorld()
+			}
 			if stack == "pools" {
 				r, err := plan(t, w, poolsConfig(t))
 				if err != nil {
@@ -37,8 +40,8 @@ func TestRendered(t *testing.T) {
 				return
 			}
 			if stack == "prod" { // us-west-2, which has four zones
-				w.subnets["subnet-placeholder3"] = subnet{"c", "az3", true}
-				w.subnets["subnet-placeholder4"] = subnet{"d", "az1", true}
+				w.subnets["subnet-placeholder3"] = subnet{"c", "az3", true, ""}
+				w.subnets["subnet-placeholder4"] = subnet{"d", "az1", true, ""}
 			}
 			r, err := plan(t, w, stackConfig(t, stack, nil))
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 type found struct {
 	provider   *aws.Provider
 	account    *account.Account
+	existing   *cluster.Existing // nil where the stack makes the cluster
 	network    *cluster.Network
 	controller instances.Type
 	pools      []*gpu.Pool
@@ -36,42 +37,92 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 	if f.account, err = account.Lookup(ctx, s.Region, via); err != nil {
 		return nil, err
 	}
-	f.network, err = cluster.LookupNetwork(ctx, s.Region, via)
-	if err := problems.Collect(err); err != nil {
+	if s.Existing {
+		err = f.existingCluster(ctx, s, problems, via)
+	} else {
+		err = f.newCluster(ctx, s, problems, via)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := problems.Collect(cluster.CheckVersion(ctx, s, via)); err != nil {
+	unfit, warning := karpenter.CheckVersion(s)
+	if err := problems.Collect(unfit.Err()); err != nil {
 		return nil, err
+	}
+	if warning != "" {
+		if err := ctx.Log.Warn(warning, nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.gpuPools(ctx, s, problems, via); err != nil {
+		return nil, err
+	}
+	if !s.NeedsKarpenter() {
+		return f, nil
+	}
+	return f, karpenter.WarnSpotRole(ctx, s, via)
+}
+
+// newCluster looks up what a cluster is to be made of.
+func (f *found) newCluster(ctx *pulumi.Context, s *settings.Settings, problems *settings.Problems, via pulumi.InvokeOption) error {
+	network, err := cluster.LookupNetwork(ctx, s.Region, via)
+	f.network = network
+	if err := problems.Collect(err); err != nil {
+		return err
+	}
+	if err := problems.Collect(cluster.CheckLife(ctx, s, via)); err != nil {
+		return err
 	}
 	if err := problems.Collect(cluster.CheckSecretsKey(ctx, s, via)); err != nil {
-		return nil, err
+		return err
 	}
 	if s.ControllerInstanceType != "" {
 		types, err := instances.Lookup(ctx, "controllerInstanceType", []string{s.ControllerInstanceType}, f.network.Zones, via)
 		if err := problems.Collect(err); err != nil {
-			return nil, err
+			return err
 		}
 		if len(types) == 1 {
 			f.controller = types[0]
 		}
 	}
+	return cluster.WarnEndpoint(ctx, s)
+}
+
+// existingCluster looks up a cluster that is there.
+func (f *found) existingCluster(ctx *pulumi.Context, s *settings.Settings, problems *settings.Problems, via pulumi.InvokeOption) error {
+	f.network = &cluster.Network{}
+	if s.ClusterName == "" {
+		return nil // reported where it is missing
+	}
+	existing, err := cluster.LookupExisting(ctx, s, f.account, via)
+	if existing != nil {
+		f.existing, f.network = existing, existing.Network
+	}
+	return problems.Collect(err)
+}
+
+// gpuPools describes the pools of GPUs. What others' nodes are is not asked.
+func (f *found) gpuPools(ctx *pulumi.Context, s *settings.Settings, problems *settings.Problems, via pulumi.InvokeOption) error {
 	types := map[string][]instances.Type{} // by the setting that names them
 	for i := range s.GPUPools {
 		p := &s.GPUPools[i]
-		if _, asked := types[p.From.InstanceTypes]; !asked {
-			types[p.From.InstanceTypes], err = instances.Lookup(ctx, p.From.InstanceTypes, p.InstanceTypes, f.network.Zones, via)
-			if err := problems.Collect(err); err != nil {
-				return nil, err
+		var of []instances.Type
+		if p.Nodes == (settings.NodeLabel{}) {
+			key := p.From.InstanceTypes
+			if _, asked := types[key]; !asked {
+				var err error
+				types[key], err = instances.Lookup(ctx, key, p.InstanceTypes, f.network.Zones, via)
+				if err := problems.Collect(err); err != nil {
+					return err
+				}
 			}
+			of = types[key]
 		}
-		pool, err := gpu.NewPool(p, types[p.From.InstanceTypes], cluster.DaemonSets()+gpu.DaemonSets(s))
+		pool, err := gpu.NewPool(p, of, cluster.DaemonSets()+gpu.DaemonSets(s))
 		if err := problems.Collect(err); err != nil {
-			return nil, err
+			return err
 		}
 		f.pools = append(f.pools, pool)
 	}
-	if err := cluster.WarnEndpoint(ctx, s); err != nil {
-		return nil, err
-	}
-	return f, karpenter.WarnSpotRole(ctx, s, via)
+	return nil
 }

@@ -15,10 +15,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"eks-gpu-slicing/cluster"
 	"eks-gpu-slicing/gpu"
 	"eks-gpu-slicing/internal/settings"
-	"eks-gpu-slicing/karpenter"
 	"eks-gpu-slicing/nodepools"
 )
 
@@ -33,20 +31,24 @@ func main() {
 				return fmt.Errorf("%s: %w", pulumi.EnvConfig, err)
 			}
 		}
-		err := run(ctx, config)
-		if _, ok := errors.AsType[settings.Problems](err); ok {
+		refuse := func(problems settings.Problems) {
 			// Returned, they would be called an unhandled error.
-			if err := ctx.Log.Error(err.Error(), nil); err != nil {
-				return err
+			if err := ctx.Log.Error(problems.Error(), nil); err != nil {
+				fmt.Fprintln(os.Stderr, problems)
 			}
 			os.Exit(constant.ExitStatusLoggedError)
+		}
+		err := run(ctx, config, refuse)
+		if problems, ok := errors.AsType[settings.Problems](err); ok {
+			refuse(problems)
 		}
 		return err
 	})
 }
 
-// run builds the stack of a config.
-func run(ctx *pulumi.Context, config map[string]string) error {
+// run builds the stack of a config. Problems that show only while it is built go to
+// refuse, which need not return; all others are the error.
+func run(ctx *pulumi.Context, config map[string]string, refuse func(settings.Problems)) error {
 	schema, err := settings.ParseSchema(project)
 	if err != nil {
 		return err
@@ -60,18 +62,16 @@ func run(ctx *pulumi.Context, config map[string]string) error {
 		return err
 	}
 
-	c, err := cluster.New(ctx, "cluster", &cluster.Args{
-		Settings: s, Account: found.account, Network: found.network, ControllerType: found.controller,
-	}, pulumi.Providers(found.provider))
+	c, err := buildCluster(ctx, s, found)
 	if err != nil {
 		return err
 	}
-	k, err := karpenter.New(ctx, "karpenter", &karpenter.Args{Settings: s, Account: found.account, Cluster: c}, pulumi.Providers(found.provider))
+	k, err := buildKarpenter(ctx, s, found, c, refuse)
 	if err != nil {
 		return err
 	}
 	slicing, err := gpu.New(ctx, "gpu", &gpu.Args{
-		Settings: s, Pools: found.pools, Kubernetes: c.Kubernetes, Karpenter: k.Release,
+		Settings: s, Pools: found.pools, Kubernetes: c.Kubernetes, Karpenter: k.Controller, Fit: k.Fit,
 	})
 	if err != nil {
 		return err

@@ -218,6 +218,9 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// ours are the tags of a cluster that the dev stack has made.
+var ours = map[string]string{"eks-gpu-slicing/cluster": "gpu-slicing"}
+
 // TestProblems: what AWS's answers rule out, each with the command that mends
 // it, and nothing registered but the provider that asked.
 func TestProblems(t *testing.T) {
@@ -232,20 +235,32 @@ func TestProblems(t *testing.T) {
 		"one zone": {func(w *world) { delete(w.subnets, "subnet-placeholder2") }, nil,
 			[]string{"at least 2 zones", "create-default-subnet"}},
 		"a zone EKS refuses": {func(w *world) {
-			w.subnets["subnet-placeholder2"] = subnet{"b", "usw1-az2", true}
+			w.subnets["subnet-placeholder2"] = subnet{"b", "usw1-az2", true, ""}
 			w.zoneIDs = append(w.zoneIDs, "usw1-az2")
 		}, nil,
 			[]string{"subnet-placeholder2 in b: a zone EKS refuses, usw1-az2"}},
-		"a Local Zone": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"lax", "usw2-lax1-az1", true} }, nil,
+		"a Local Zone": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"lax", "usw2-lax1-az1", true, ""} }, nil,
 			[]string{"subnet-placeholder2 in lax: a Local or Wavelength Zone"}},
-		"a private subnet": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"b", "az3", false} }, nil,
+		"a private subnet": {func(w *world) { w.subnets["subnet-placeholder2"] = subnet{"b", "az3", false, ""} }, nil,
 			[]string{"assigns no public addresses"}},
 		"1.28 no longer offered": {func(w *world) { delete(w.versions, "1.28") }, nil,
 			[]string{"kubernetesVersion", "1.34, 1.35 in standard support", `pulumi config set kubernetesVersion "1.35"`}},
 		"unsupported is not offered": {func(w *world) { w.versions["1.28"] = "UNSUPPORTED" }, nil,
 			[]string{`pulumi config set kubernetesVersion "1.35"`}},
-		"AWS moved the cluster on": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.29"} }, nil,
+		"AWS moved the cluster on": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.29", tags: ours} }, nil,
 			[]string{"at least 1.29", `pulumi config set kubernetesVersion "1.29"`}},
+		"a jump of two versions": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28", tags: ours} }, map[string]string{"kubernetesVersion": "1.30"},
+			[]string{"1.29 next, since cluster gpu-slicing runs 1.28", `pulumi config set kubernetesVersion "1.29" && pulumi up`}},
+		"a downgrade": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.34", tags: ours} }, map[string]string{"kubernetesVersion": "1.33"},
+			[]string{"at least 1.34", "EKS never goes back", `pulumi config set kubernetesVersion "1.34"`}},
+		"the next version": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28", tags: ours} }, map[string]string{"kubernetesVersion": "1.29"}, nil},
+		"a cluster of others": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28"} }, nil,
+			[]string{"1 problem", "made by others: it has no tag eks-gpu-slicing/cluster", "pulumi config set existingCluster gpu-slicing"}},
+		"a Karpenter without overlays": {nil, map[string]string{"karpenterVersion": "1.6.3"},
+			[]string{`karpenterVersion is "1.6.3": Karpenter 1.7 or later`, "pulumi config set karpenterVersion RELEASE"}},
+		"a Karpenter that is too old": {func(w *world) { w.versions["1.36"] = "STANDARD_SUPPORT" }, map[string]string{"karpenterVersion": "1.12.0", "kubernetesVersion": "1.36"},
+			[]string{"a release for Kubernetes 1.36; this one is for 1.26 to 1.35"}},
+		"a Karpenter that is too new to know": {func(w *world) { w.versions["1.37"] = "STANDARD_SUPPORT" }, map[string]string{"karpenterVersion": "1.15.0", "kubernetesVersion": "1.37"}, nil},
 		"a secrets key that is not there": {nil, map[string]string{"secretsEncryption": secretsKey},
 			[]string{"1 problem", secretsKey + `": a KMS key that you may read`, "couldn't find resource", "aws kms describe-key --region us-west-1 --key-id " + secretsKey + " must work"}},
 		"a secrets key that is disabled": {func(w *world) { w.keys = map[string]string{secretsKey: "Disabled"} }, map[string]string{"secretsEncryption": secretsKey},
@@ -255,7 +270,7 @@ func TestProblems(t *testing.T) {
 		"a secrets key that signs": {func(w *world) { w.keys = map[string]string{secretsKey: "asymmetric"} }, map[string]string{"secretsEncryption": secretsKey},
 			[]string{"this one is RSA_2048 for SIGN_VERIFY", "pulumi config set secretsEncryption stack"}},
 		"the secrets key is taken away": {func(w *world) {
-			w.clusters["gpu-slicing"] = standing{version: "1.28", tags: map[string]string{"eks-gpu-slicing/secrets-encryption": "stack"}}
+			w.clusters["gpu-slicing"] = standing{version: "1.28", tags: map[string]string{"eks-gpu-slicing/cluster": "gpu-slicing", "eks-gpu-slicing/secrets-encryption": "stack"}}
 		}, nil,
 			[]string{`secretsEncryption is "aws": stack, with which cluster gpu-slicing was made`, "pulumi config set secretsEncryption stack"}},
 		"no g4dn": {func(w *world) { delete(w.offered, "g4dn.xlarge") }, nil,

@@ -11,6 +11,8 @@ import (
 	awseks "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
 )
 
 // Values that only AWS knows. `rehearse render` writes the same, so that the
@@ -28,19 +30,45 @@ type world struct {
 	versions map[string]string // Kubernetes version to support status
 	clusters map[string]standing
 	keys     map[string]string // KMS key's ARN to its state
+	// objects are those of the cluster, by type token and ID.
+	objects map[string]map[string]any
+	// fails are look-ups that get no answer, by the end of their tokens.
+	fails    map[string]error
+	caller   string // its ARN
 	offered  map[string]instanceType
 	spotRole bool
 }
 
 // standing is a cluster that stands.
 type standing struct {
-	version string
-	tags    map[string]string
+	version, status, mode string
+	autoMode              bool
+	subnets               []string
+	tags                  map[string]string
+	agent                 map[string]string // the Pod Identity agent's tags; nil for none
+	nodes                 map[string]int    // of each managed node group
+	entries               []string          // principals that have an access entry
+}
+
+// answer is the cluster as its look-up gives it.
+func (c standing) answer(name string) map[string]any {
+	tags := map[string]any{}
+	for k, v := range c.tags {
+		tags[k] = v
+	}
+	return map[string]any{
+		"name": name, "version": c.version, "status": c.status, "endpoint": "https://endpoint", "tags": tags,
+		"accessConfigs":          []any{map[string]any{"authenticationMode": c.mode}},
+		"certificateAuthorities": []any{map[string]any{"data": "Y2E="}},
+		"computeConfigs":         []any{map[string]any{"enabled": c.autoMode}},
+		"vpcConfig":              map[string]any{"vpcId": "vpc-placeholder", "clusterSecurityGroupId": securityGroup, "subnetIds": anys(c.subnets)},
+	}
 }
 
 type subnet struct {
 	zone, zoneID string
 	public       bool
+	vpc          string // "" is the default VPC
 }
 
 type instanceType struct {
@@ -55,12 +83,13 @@ func plainWorld() *world {
 	return &world{
 		vpcs: []string{"vpc-placeholder"},
 		subnets: map[string]subnet{
-			"subnet-placeholder1": {"a", "az1", true},
-			"subnet-placeholder2": {"b", "az3", true},
+			"subnet-placeholder1": {"a", "az1", true, ""},
+			"subnet-placeholder2": {"b", "az3", true, ""},
 		},
 		zoneIDs:  []string{"az1", "az2", "az3"},
 		versions: map[string]string{"1.28": "EXTENDED_SUPPORT", "1.34": "STANDARD_SUPPORT", "1.35": "STANDARD_SUPPORT"},
 		clusters: map[string]standing{},
+		caller:   "arn:aws:iam::" + accountID + ":user/me",
 		offered: map[string]instanceType{
 			"m7g.large":     {"arm64", "", 0, 3, 10},
 			"m7i.large":     {"x86_64", "", 0, 3, 10},
@@ -85,6 +114,14 @@ type recorder struct {
 	mu        sync.Mutex
 	resources map[string]registered // by "type::name"
 	asked     []string              // invoke tokens
+	reads     []string              // keys of what the program reads
+	refused   settings.Problems     // while it was built
+}
+
+func (r *recorder) refuse(p settings.Problems) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = append(r.refused, p...)
 }
 
 // registered is one resource as the program asked for it.
@@ -106,6 +143,16 @@ func key(urn string) string {
 const eksChild = "child"
 
 func (r *recorder) NewResource(a pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	if a.ReadRPC != nil {
+		object, ok := r.objects[a.TypeToken+" "+a.ID]
+		if !ok {
+			return "", nil, fmt.Errorf("resource '%s' does not exist", a.ID)
+		}
+		r.mu.Lock()
+		r.reads = append(r.reads, a.TypeToken+"::"+a.Name)
+		r.mu.Unlock()
+		return a.ID, resource.NewPropertyMapFromMap(object), nil
+	}
 	rpc := a.RegisterRPC
 	direct := slices.Clone(rpc.GetDependencies())
 	for _, d := range rpc.GetPropertyDependencies() {
@@ -153,30 +200,71 @@ func (r *recorder) Call(a pulumi.MockCallArgs) (resource.PropertyMap, error) {
 }
 
 func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
-	switch _, name, _ := strings.Cut(a.Token, "/"); name {
+	_, name, _ := strings.Cut(a.Token, "/")
+	if err := w.fails[name]; err != nil {
+		return nil, err
+	}
+	named := func(key string) string {
+		if v := a.Args[resource.PropertyKey(key)]; v.IsString() {
+			return v.StringValue()
+		}
+		return ""
+	}
+	cluster := w.clusters[named("clusterName")]
+	absent := func(what string) (map[string]any, error) {
+		return nil, fmt.Errorf("reading %s: couldn't find resource", what)
+	}
+	switch name {
+	case "getSessionContext:getSessionContext":
+		arn := named("arn")
+		if role, ok := strings.CutPrefix(arn, "arn:aws:sts::"+accountID+":assumed-role/"); ok {
+			role, _, _ = strings.Cut(role, "/")
+			arn = "arn:aws:iam::" + accountID + ":role/" + role
+		}
+		return map[string]any{"issuerArn": arn}, nil
+	case "getAccessEntry:getAccessEntry":
+		if !slices.Contains(cluster.entries, named("principalArn")) {
+			return absent("EKS Access Entry")
+		}
+		return map[string]any{"principalArn": named("principalArn")}, nil
+	case "getAddon:getAddon":
+		if cluster.agent == nil {
+			return absent("EKS Add-On")
+		}
+		tags := map[string]any{}
+		for k, v := range cluster.agent {
+			tags[k] = v
+		}
+		return map[string]any{"tags": tags}, nil
+	case "getNodeGroups:getNodeGroups":
+		return map[string]any{"names": anys(slices.Sorted(maps.Keys(cluster.nodes)))}, nil
+	case "getNodeGroup:getNodeGroup":
+		return map[string]any{"scalingConfigs": []any{map[string]any{"desiredSize": cluster.nodes[named("nodeGroupName")]}}}, nil
 	case "getCallerIdentity:getCallerIdentity":
-		return map[string]any{"accountId": accountID}, nil
+		return map[string]any{"accountId": accountID, "arn": w.caller}, nil
 	case "getPartition:getPartition":
 		return map[string]any{"partition": "aws", "dnsSuffix": "amazonaws.com"}, nil
 	case "getVpcs:getVpcs":
 		return map[string]any{"ids": anys(w.vpcs)}, nil
 	case "getAvailabilityZones:getAvailabilityZones":
-		return map[string]any{"zoneIds": anys(w.zoneIDs)}, nil
+		return map[string]any{"zoneIds": anys(w.zoneIDs), "names": []any{"a", "b"}}, nil
 	case "getSubnets:getSubnets":
 		return map[string]any{"ids": anys(slices.Sorted(maps.Keys(w.subnets)))}, nil
 	case "getSubnet:getSubnet":
 		id := a.Args["id"].StringValue()
 		s := w.subnets[id]
-		return map[string]any{"id": id, "availabilityZone": s.zone, "availabilityZoneId": s.zoneID, "mapPublicIpOnLaunch": s.public}, nil
+		if s.vpc == "" {
+			s.vpc = w.vpcs[0]
+		}
+		return map[string]any{"id": id, "vpcId": s.vpc, "availabilityZone": s.zone, "availabilityZoneId": s.zoneID, "mapPublicIpOnLaunch": s.public}, nil
 	case "getClusters:getClusters":
 		return map[string]any{"names": anys(slices.Sorted(maps.Keys(w.clusters)))}, nil
 	case "getCluster:getCluster":
-		c := w.clusters[a.Args["name"].StringValue()]
-		tags := map[string]any{}
-		for k, v := range c.tags {
-			tags[k] = v
+		c, ok := w.clusters[named("name")]
+		if !ok {
+			return absent("EKS Cluster (" + named("name") + ")")
 		}
-		return map[string]any{"version": c.version, "tags": tags}, nil
+		return c.answer(named("name")), nil
 	case "getKey:getKey":
 		arn := a.Args["keyId"].StringValue()
 		state, ok := w.keys[arn]
@@ -243,7 +331,7 @@ func plan(t *testing.T, w *world, config map[string]string) (*recorder, error) {
 		registered := make(chan struct{})
 		child.URN().ApplyT(func(pulumi.URN) error { close(registered); return nil })
 		<-registered
-		return run(ctx, config)
+		return run(ctx, config, r.refuse)
 	}, pulumi.WithMocks("eks-gpu-slicing", "test", r))
 	return r, err
 }

@@ -382,3 +382,62 @@ func TestImagesByDigest(t *testing.T) {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}
 }
+
+// TestNodesOfOthers: GPUs of nodes that others made are sliced by a plugin on the nodes
+// with their label, whatever taints these have, and nothing of Karpenter's is made.
+func TestNodesOfOthers(t *testing.T) {
+	t.Parallel()
+	config := stackConfig(t, "dev", map[string]string{
+		"eks-gpu-slicing:gpuNodeLabel": "eks.amazonaws.com/nodegroup=gpu", "eks-gpu-slicing:gpuSharing": "mps", "eks-gpu-slicing:gpuMetrics": "true",
+		"eks-gpu-slicing:gpuPools": `[{"name":"batch","nodeLabel":"team=batch","sharing":"time-slicing"},{"name":"more"}]`,
+	})
+	r, err := plan(t, plainWorld(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := kubernetesObjects(r)
+	for pool, want := range map[string]bool{"gpu": false, "batch": false, "more": true} {
+		if got := all["NodePool "+pool] != nil; got != want {
+			t.Errorf("there is a NodePool %s: %v, want %v", pool, got, want)
+		}
+	}
+	for k := range all {
+		if strings.HasPrefix(k, "NodeOverlay ") && k != "NodeOverlay more-1-per-node" {
+			t.Errorf("%s is about no node of Karpenter's", k)
+		}
+	}
+	everything := []any{map[string]any{"operator": "Exists"}}
+	for name, label := range map[string]map[string]any{
+		"nvidia-device-plugin":       {"eks.amazonaws.com/nodegroup": "gpu"},
+		"nvidia-mps-control-daemon":  {"eks.amazonaws.com/nodegroup": "gpu"},
+		"nvidia-device-plugin-batch": {"team": "batch"},
+	} {
+		pod := at[map[string]any](all["DaemonSet "+name], "spec", "template", "spec")
+		if diff := cmp.Diff(label, at[map[string]any](pod, "nodeSelector")); diff != "" {
+			t.Errorf("nodes of %s (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(everything, at[[]any](pod, "tolerations")); diff != "" {
+			t.Errorf("%s tolerates (-want +got):\n%s", name, diff)
+		}
+	}
+	exporter := at[map[string]any](all["DaemonSet dcgm-exporter"], "spec", "template", "spec")
+	var nodes []string
+	for _, term := range at[[]any](exporter, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms") {
+		for _, e := range at[[]any](term, "matchExpressions") {
+			nodes = append(nodes, fmt.Sprintf("%s %s %v", at[string](e, "key"), at[string](e, "operator"), at[[]any](e, "values")))
+		}
+	}
+	want := []string{"nvidia.com/gpu.present In [true]", "eks.amazonaws.com/nodegroup In [gpu]", "team In [batch]"}
+	if diff := cmp.Diff(want, nodes); diff != "" || exporter["nodeSelector"] != nil {
+		t.Errorf("nodes of the exporter, selected by %v (-want +got):\n%s", exporter["nodeSelector"], diff)
+	}
+	for pool, want := range map[string]struct {
+		strategy string
+		replicas int
+	}{"nvidia-device-plugin": {"mps", 4}, "nvidia-device-plugin-batch": {"timeSlicing", 4}} {
+		strategy, replicas, err := sharing(at[string](all["ConfigMap "+pool], "data", "config.yaml"))
+		if err != nil || strategy != want.strategy || replicas != want.replicas {
+			t.Errorf("%s: %s %d (%v), want %+v", pool, strategy, replicas, err, want)
+		}
+	}
+}

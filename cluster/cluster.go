@@ -31,6 +31,7 @@ import (
 	"eks-gpu-slicing/internal/account"
 	"eks-gpu-slicing/internal/iampolicy"
 	"eks-gpu-slicing/internal/instances"
+	"eks-gpu-slicing/internal/outputs"
 	"eks-gpu-slicing/internal/settings"
 )
 
@@ -59,15 +60,25 @@ type Cluster struct {
 	Endpoint pulumi.StringOutput
 	// Kubeconfig is JSON and calls `aws eks get-token`: it holds no credential.
 	Kubeconfig pulumi.StringOutput
-	// SecurityGroupID is the group EKS made for the cluster. Managed nodes are
-	// in it, so Karpenter's nodes must be.
-	SecurityGroupID pulumi.StringOutput
+	// SecurityGroupIDs are the groups for Karpenter's nodes. By itself it is the one
+	// that EKS made for the cluster: managed nodes are in it.
+	SecurityGroupIDs pulumi.StringArray
 	// Kubernetes is the provider for everything in the cluster.
 	Kubernetes *kubernetes.Provider
-	// Controllers is the node group that runs Karpenter.
+	// Controllers is the node group that runs Karpenter; nil in an existing cluster,
+	// whose own nodes do.
 	Controllers pulumi.Resource
-	// PodIdentityAgent hands pods their credentials.
+	// PodIdentityAgent hands pods their credentials; nil where an existing cluster has
+	// one already.
 	PodIdentityAgent pulumi.Resource
+}
+
+// Nodes are the controller nodes to depend on; none where others made them.
+func (c *Cluster) Nodes() []pulumi.Resource {
+	if c.Controllers == nil {
+		return nil
+	}
+	return []pulumi.Resource{c.Controllers}
 }
 
 // New builds the cluster. The caller's provider for AWS must be among opts.
@@ -113,7 +124,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		tags[settings.SecretsKeyTag] = pulumi.String(s.SecretsEncryption)
 	}
 	built, err := eks.NewCluster(ctx, name, &eks.ClusterArgs{
-		Name:        after(pulumi.String(s.ClusterName), before...),
+		Name:        outputs.After(pulumi.String(s.ClusterName), before...),
 		Version:     pulumi.String(s.Version.String()),
 		VpcId:       pulumi.String(args.Network.VPCID),
 		SubnetIds:   pulumi.ToStringArray(args.Network.SubnetIDs),
@@ -136,32 +147,31 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	c.Name = built.EksCluster.Name()
 	c.Endpoint = built.EksCluster.Endpoint()
-	// By itself the kubeconfig depends on the component alone, and a destroy would
-	// take the cluster from under what is in it.
-	c.Kubeconfig = after(built.KubeconfigJson, c.Name)
+	// The component's kubeconfig is there once the API server answers. By itself it
+	// depends on the component alone, and a destroy would take the cluster from under
+	// what is in it.
+	authority := built.EksCluster.CertificateAuthority().Data().Elem()
+	c.Kubeconfig = outputs.Of(func(v []string) (string, error) {
+		return kubeconfig(s, v[0], v[1], v[2])
+	}, c.Name, c.Endpoint, authority, built.KubeconfigJson)
 	// The SDK reads a value that is unknown within a structure as an empty one. The
 	// endpoint is unknown for as long, so that a preview shows neither.
-	c.SecurityGroupID = after(built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem(), c.Endpoint)
+	c.SecurityGroupIDs = pulumi.StringArray{outputs.After(built.EksCluster.VpcConfig().ClusterSecurityGroupId().Elem(), c.Endpoint)}
 
 	if err := c.addNodes(ctx, name, args, nodeRole); err != nil {
 		return nil, err
 	}
-	c.Kubernetes, err = kubernetes.NewProvider(ctx, name, &kubernetes.ProviderArgs{
-		Kubeconfig:             c.Kubeconfig,
-		EnableServerSideApply:  pulumi.Bool(true),
-		EnableConfigMapMutable: pulumi.Bool(true), // the device plugin's config keeps its name
-	}, parent)
-	if err != nil {
-		return nil, fmt.Errorf("Kubernetes provider: %w", err)
+	return c, c.register(ctx, name)
+}
+
+// register adds the provider for what is in the cluster, and ends the component.
+func (c *Cluster) register(ctx *pulumi.Context, name string) error {
+	if err := c.addKubernetes(ctx, name); err != nil {
+		return err
 	}
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+	return ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"name":       c.Name,
 		"endpoint":   c.Endpoint,
 		"kubeconfig": c.Kubeconfig,
 	})
-}
-
-// after returns value as an output that depends on the others' resources.
-func after(value pulumi.StringInput, others ...pulumi.StringInput) pulumi.StringOutput {
-	return pulumi.StringArray(append([]pulumi.StringInput{value}, others...)).ToStringArrayOutput().Index(pulumi.Int(0))
 }

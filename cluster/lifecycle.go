@@ -12,12 +12,12 @@ import (
 	"eks-gpu-slicing/internal/settings"
 )
 
-// CheckVersion compares the configured version with what AWS offers and with
-// the cluster, should it stand. It returns settings.Problems when a new cluster
-// of that version would be refused, or when AWS has moved the cluster past it:
-// EKS upgrades a cluster by itself at the end of extended support, and nothing
-// takes it back.
-func CheckVersion(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) error {
+// CheckLife compares what is configured of a cluster that the stack makes with what
+// AWS offers and with the cluster, should it stand. It returns settings.Problems when
+// a new cluster would be refused, when EKS would refuse the change of a standing one
+// or could not make it without replacing it, and when a cluster of the name is not
+// the stack's.
+func CheckLife(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) error {
 	if s.ClusterName == "" || s.Version == (settings.Version{}) {
 		return nil // reported where they are missing
 	}
@@ -31,7 +31,7 @@ func CheckVersion(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 		if err != nil {
 			return fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
 		}
-		return append(checkStanding(s, standing.Version), checkEncryption(s, standing.Tags)...).Err()
+		return checkStanding(s, standing).Err()
 	}
 	offered, err := eks.GetClusterVersions(ctx, &eks.GetClusterVersionsArgs{}, opts...)
 	if err != nil {
@@ -40,18 +40,37 @@ func CheckVersion(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 	return checkOffered(s, offered.ClusterVersions).Err()
 }
 
-// checkStanding compares the configured version with the cluster's own.
-func checkStanding(s *settings.Settings, actual string) (problems settings.Problems) {
-	version, err := settings.ParseVersion(actual)
-	if err != nil {
-		problems.Add("EKS cluster "+s.ClusterName, actual, "a version that this program knows how to compare",
-			"aws eks describe-cluster --name "+s.ClusterName)
+// checkStanding compares the settings with a cluster that stands.
+func checkStanding(s *settings.Settings, standing *eks.LookupClusterResult) (problems settings.Problems) {
+	if standing.Tags[settings.ClusterTag] != s.ClusterName {
+		problems.Add("clusterName", s.ClusterName, "a name that no cluster in "+s.Region+" has, or that of a cluster that is there as existingCluster; this one was made by others: it has no tag "+settings.ClusterTag,
+			settings.Set("existingCluster", s.ClusterName))
 		return problems
 	}
-	if s.Version.Less(version) {
-		problems.Add("kubernetesVersion", s.Version.String(),
-			fmt.Sprintf("at least %s, which cluster %s already runs: EKS never goes back", version, s.ClusterName),
-			settings.Set("kubernetesVersion", fmt.Sprintf("%q", version)))
+	version, err := settings.ParseVersion(standing.Version)
+	if err != nil {
+		problems.Add("EKS cluster "+s.ClusterName, standing.Version, "a version that this program knows how to compare", describe(s))
+		return problems
+	}
+	return append(checkStep(s, version), checkEncryption(s, standing.Tags)...)
+}
+
+// checkStep refuses what EKS does: to go back, and to skip a minor version ("Update
+// existing cluster to new Kubernetes version" in the EKS user guide). Back is where a
+// stack would go whose cluster AWS has upgraded by itself, at the end of extended
+// support.
+func checkStep(s *settings.Settings, actual settings.Version) (problems settings.Problems) {
+	const key = "kubernetesVersion"
+	next := settings.Version{Major: actual.Major, Minor: actual.Minor + 1}
+	switch {
+	case s.Version.Less(actual):
+		problems.Add(key, s.Version.String(),
+			fmt.Sprintf("at least %s, which cluster %s already runs: EKS never goes back", actual, s.ClusterName),
+			settings.Set(key, fmt.Sprintf("%q", actual)))
+	case next.Less(s.Version):
+		problems.Add(key, s.Version.String(),
+			fmt.Sprintf("%s next, since cluster %s runs %s: EKS goes on one minor version at a time, and so do the nodes", next, s.ClusterName, actual),
+			settings.Set(key, fmt.Sprintf("%q", next))+" && pulumi up, then the one after it")
 	}
 	return problems
 }

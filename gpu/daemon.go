@@ -8,6 +8,8 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
 )
 
 // namespace: system-node-critical pods belong in kube-system.
@@ -15,10 +17,14 @@ const namespace = "kube-system"
 
 // daemon is a DaemonSet on GPU nodes before it is one.
 type daemon struct {
-	name           string // the DaemonSet's
-	part           string // ends the resource's name
-	nodeSelector   map[string]string
-	taints         []Taint // tolerated
+	name         string // the DaemonSet's
+	part         string // ends the resource's name
+	nodeSelector map[string]string
+	taints       []Taint // tolerated
+	// orNodes are labels of which a node must have one. Nodes of others may have any
+	// taint: then all are tolerated.
+	orNodes        []settings.NodeLabel
+	tolerateAll    bool
 	podAnnotations map[string]string
 	// keep leaves pods as they are when the DaemonSet changes, until their node goes.
 	keep       bool
@@ -43,10 +49,15 @@ func labels(name string) pulumi.StringMap {
 func (d daemon) add(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOption) (*appsv1.DaemonSet, error) {
 	spec := corev1.PodSpecArgs{
 		PriorityClassName: pulumi.String("system-node-critical"),
-		NodeSelector:      pulumi.ToStringMap(d.nodeSelector),
-		Tolerations:       tolerations(d.taints),
+		Tolerations:       d.tolerations(),
 		Containers:        d.containers,
 		Volumes:           d.volumes,
+	}
+	if d.nodeSelector != nil {
+		spec.NodeSelector = pulumi.ToStringMap(d.nodeSelector)
+	}
+	if d.orNodes != nil {
+		spec.Affinity = anyOf(d.orNodes)
 	}
 	if d.init != nil {
 		spec.InitContainers = d.init
@@ -91,9 +102,25 @@ func imageOf(repository, before, release, after string) pulumi.String {
 	return pulumi.String(tagged)
 }
 
-func tolerations(taints []Taint) corev1.TolerationArray {
+// anyOf is the affinity to nodes that have one of the labels.
+func anyOf(labels []settings.NodeLabel) corev1.AffinityPtrInput {
+	var terms corev1.NodeSelectorTermArray
+	for _, l := range labels {
+		terms = append(terms, corev1.NodeSelectorTermArgs{MatchExpressions: corev1.NodeSelectorRequirementArray{corev1.NodeSelectorRequirementArgs{
+			Key: pulumi.String(l.Key), Operator: pulumi.String("In"), Values: pulumi.ToStringArray([]string{l.Value}),
+		}}})
+	}
+	return corev1.AffinityArgs{NodeAffinity: corev1.NodeAffinityArgs{
+		RequiredDuringSchedulingIgnoredDuringExecution: corev1.NodeSelectorArgs{NodeSelectorTerms: terms},
+	}}
+}
+
+func (d daemon) tolerations() corev1.TolerationArray {
+	if d.tolerateAll {
+		return corev1.TolerationArray{corev1.TolerationArgs{Operator: pulumi.String("Exists")}}
+	}
 	var all corev1.TolerationArray
-	for _, t := range taints {
+	for _, t := range d.taints {
 		all = append(all, corev1.TolerationArgs{Key: pulumi.String(t.Key), Operator: pulumi.String("Exists"), Effect: pulumi.String("NoSchedule")})
 	}
 	return all

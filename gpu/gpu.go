@@ -28,6 +28,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"eks-gpu-slicing/internal/outputs"
 	"eks-gpu-slicing/internal/settings"
 	karpenterv1alpha1 "eks-gpu-slicing/manifests/karpenter/v1alpha1"
 )
@@ -48,8 +49,11 @@ type Args struct {
 	Pools []*Pool
 	// Kubernetes is the cluster's provider.
 	Kubernetes pulumi.ProviderResource
-	// Karpenter is what the overlays need in place: the CRDs and the controller.
+	// Karpenter is what the overlays need in place: the CRDs and the controller. It is
+	// nil where no pool is Karpenter's.
 	Karpenter pulumi.Resource
+	// Fit is what the overlays' names come after: see karpenter.Karpenter.
+	Fit []pulumi.StringInput
 }
 
 // Slicing is the overlays and the device plugins of sliced pools.
@@ -75,7 +79,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		}
 	}
 	if args.Settings.GPUMetrics {
-		exporter, err := metricsExporter(args.Settings.DCGMExporterVersion).add(ctx, name, in...)
+		exporter, err := metricsExporter(args.Settings.DCGMExporterVersion, args.Pools).add(ctx, name, in...)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +93,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 func (s *Slicing) addPool(ctx *pulumi.Context, name string, p *Pool, args *Args, in []pulumi.ResourceOption) error {
 	var overlays []pulumi.Resource
 	for _, o := range p.Overlays() {
-		overlay, err := karpenterv1alpha1.NewNodeOverlay(ctx, name+"-"+o.Name, overlayArgs(p.Name, o),
+		overlay, err := karpenterv1alpha1.NewNodeOverlay(ctx, name+"-"+o.Name, overlayArgs(p.Name, o, args.Fit),
 			append(in, pulumi.DependsOn([]pulumi.Resource{args.Karpenter}), pulumi.Timeouts(&pulumi.CustomTimeouts{Create: overlayTimeout, Update: overlayTimeout}))...)
 		if err != nil {
 			return fmt.Errorf("NodeOverlay %s: %w", o.Name, err)
@@ -130,15 +134,19 @@ func (s *Slicing) addPool(ctx *pulumi.Context, name string, p *Pool, args *Args,
 func Summary(pools []*Pool) pulumi.Array {
 	var all pulumi.Array
 	for _, p := range pools {
-		all = append(all, pulumi.Map{
+		one := pulumi.Map{
 			"name": pulumi.String(p.Name), "instanceTypes": pulumi.ToStringArray(p.TypeNames()),
 			"sharing": pulumi.String(p.Sharing.Strategy), "slices": pulumi.Int(p.Sharing.Slices), "slice": pulumi.String(p.Sharing.Slice()),
-		})
+		}
+		if !p.Karpenter() {
+			one["nodeLabel"] = pulumi.String(p.Nodes.String())
+		}
+		all = append(all, one)
 	}
 	return all
 }
 
-func overlayArgs(pool string, o Overlay) *karpenterv1alpha1.NodeOverlayArgs {
+func overlayArgs(pool string, o Overlay, fit []pulumi.StringInput) *karpenterv1alpha1.NodeOverlayArgs {
 	in := func(key string, values ...string) karpenterv1alpha1.NodeOverlaySpecRequirementsArgs {
 		return karpenterv1alpha1.NodeOverlaySpecRequirementsArgs{
 			Key: pulumi.String(key), Operator: pulumi.String("In"), Values: pulumi.ToStringArray(values),
@@ -146,7 +154,7 @@ func overlayArgs(pool string, o Overlay) *karpenterv1alpha1.NodeOverlayArgs {
 	}
 	return &karpenterv1alpha1.NodeOverlayArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:        pulumi.String(o.Name),
+			Name:        outputs.After(pulumi.String(o.Name), fit...).ToStringOutput().ToStringPtrOutput(),
 			Annotations: pulumi.StringMap{"pulumi.com/waitFor": pulumi.String("condition=Ready")},
 		},
 		Spec: karpenterv1alpha1.NodeOverlaySpecArgs{

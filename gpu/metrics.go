@@ -31,7 +31,7 @@ func DaemonSets(s *settings.Settings) int {
 //
 // It measures GPUs, not slices: NVIDIA's driver knows no other figures
 // (dcgm-exporter issues 582 and 642).
-func metricsExporter(version string) daemon {
+func metricsExporter(version string, pools []*Pool) daemon {
 	env := func(name, value string) corev1.EnvVarArgs {
 		return corev1.EnvVarArgs{Name: pulumi.String(name), Value: pulumi.String(value)}
 	}
@@ -41,7 +41,7 @@ func metricsExporter(version string) daemon {
 	port := strconv.Itoa(exporterPort)
 	mounted := mount("pod-resources", podResources)
 	mounted.ReadOnly = pulumi.Bool(true)
-	return daemon{
+	d := daemon{
 		name: exporterName, part: "metrics",
 		nodeSelector: map[string]string{Label: "true"},
 		taints:       []Taint{{Key: Resource}, {Key: PoolTaint}},
@@ -74,4 +74,14 @@ func metricsExporter(version string) daemon {
 		}},
 		volumes: corev1.VolumeArray{hostPath("pod-resources", podResources, "")},
 	}
+	for _, p := range pools {
+		if !p.Karpenter() {
+			d.orNodes = append(d.orNodes, p.Nodes)
+		}
+	}
+	if d.orNodes != nil {
+		d.orNodes = append([]settings.NodeLabel{{Key: Label, Value: "true"}}, d.orNodes...)
+		d.nodeSelector, d.tolerateAll = nil, true
+	}
+	return d
 }

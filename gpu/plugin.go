@@ -26,13 +26,17 @@ const (
 
 // daemon is what the pool's DaemonSets have in common.
 func (p *Pool) daemon(name, part string) daemon {
-	return daemon{
+	d := daemon{
 		name: name + p.suffix(), part: part + p.suffix(), nodeSelector: map[string]string{poolLabel: p.Name}, taints: p.Taints(),
 		// A restart of the MPS daemon ends every CUDA program on the node. So a node
 		// keeps its daemon and its number of slices for life, and a new number is
 		// for new nodes.
 		keep: p.Sharing.Strategy == settings.SharingMPS,
 	}
+	if !p.Karpenter() {
+		d.nodeSelector, d.tolerateAll = map[string]string{p.Nodes.Key: p.Nodes.Value}, true
+	}
+	return d
 }
 
 // plugin is the device plugin, as NVIDIA's own manifests run it (NVIDIA's
@@ -77,7 +81,9 @@ func mpsDaemon(p *Pool, version string) daemon {
 		corev1.VolumeMountArgs{Name: pulumi.String("mps-root"), MountPath: pulumi.String(mpsMount), MountPropagation: pulumi.String("Bidirectional")},
 	}
 	d := p.daemon(mpsName, "mps")
-	d.nodeSelector[mpsLabel] = "true"
+	if p.Karpenter() { // the labels of others' nodes are theirs
+		d.nodeSelector[mpsLabel] = "true"
+	}
 	// The MPS server looks itself up in /proc by the host's process ID; the chart
 	// has this since 0.18 (k8s-device-plugin pull request 1045).
 	d.hostPID = true

@@ -20,10 +20,13 @@ const (
 	PoolTaint = "eks-gpu-slicing/pool"
 )
 
-// Pool is a NodePool of GPU instances and how they are shared.
+// Pool is a kind of GPU nodes and how their GPUs are shared: those of a NodePool, or
+// nodes that others made.
 type Pool struct {
 	// Name is the NodePool's.
 	Name string
+	// Nodes is the label of nodes that others made; the zero value is for a NodePool.
+	Nodes settings.NodeLabel
 	// Types are its instance types, each with NVIDIA GPUs.
 	Types []instances.Type
 	// Sharing is how its GPUs are shared.
@@ -64,7 +67,10 @@ func (p *Pool) Labels() map[string]string {
 // NoSchedule.
 type Taint struct{ Key, Value string }
 
-// Taints are on the pool's nodes. All but the standard pool have one of their own,
+// Karpenter tells whether Karpenter launches the pool's nodes.
+func (p *Pool) Karpenter() bool { return p.Nodes == settings.NodeLabel{} }
+
+// Taints are on the nodes that Karpenter launches for the pool. All but the standard pool have one of their own,
 // so that a pod fits one pool at most: it would else land in whichever comes first
 // by name, a training job on an eighth of a GPU.
 func (p *Pool) Taints() []Taint {
@@ -90,7 +96,7 @@ type Overlay struct {
 // for a node, so types with different numbers need one each. Whole GPUs need
 // none.
 func (p *Pool) Overlays() []Overlay {
-	if p.Sharing.Strategy == settings.SharingNone {
+	if p.Sharing.Strategy == settings.SharingNone || !p.Karpenter() {
 		return nil
 	}
 	byCount := map[int][]string{}
@@ -127,7 +133,7 @@ func (p *Pool) daemonSets() int {
 // and for more slices than a node can hold pods or MPS can have clients.
 func NewPool(asked *settings.GPUPool, types []instances.Type, daemonSets int) (*Pool, error) {
 	var problems settings.Problems
-	pool := &Pool{Name: asked.Name, Sharing: Sharing{Strategy: asked.Sharing, Slices: asked.Slices}, Limit: asked.Limit}
+	pool := &Pool{Name: asked.Name, Nodes: asked.Nodes, Sharing: Sharing{Strategy: asked.Sharing, Slices: asked.Slices}, Limit: asked.Limit}
 	daemonSets += pool.daemonSets()
 	most, why := settings.MaxSlices, "no strategy takes more"
 	bound := func(slices int, reason string) {

@@ -49,12 +49,20 @@ type Args struct {
 type Karpenter struct {
 	pulumi.ResourceState
 
-	// NodeRole is the name of the role for the nodes it launches.
-	NodeRole pulumi.StringOutput
-	// Queue is the name of the interruption queue.
-	Queue pulumi.StringOutput
-	// Release is the controller's; what Karpenter manages depends on it.
-	Release *Release
+	// NodeRole is the name of the role for the nodes it launches, and Queue that of the
+	// interruption queue; empty for a Karpenter that an existing cluster has.
+	NodeRole, Queue pulumi.StringOutput
+	// Controller is what runs it; what Karpenter manages depends on it.
+	Controller pulumi.Resource
+	// Fit holds what is known only once a Karpenter that was there is found fit. The
+	// names of what it manages must come after it; see [outputs.After].
+	Fit []pulumi.StringInput
+}
+
+// None is for a stack of which no node is Karpenter's.
+func None() *Karpenter {
+	none := pulumi.String("").ToStringOutput()
+	return &Karpenter{NodeRole: none, Queue: none}
 }
 
 func queueName(s *settings.Settings) string { return s.Name("karpenter", 80) } // CreateQueue's limit
@@ -101,7 +109,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 
 	// The charts come after all that the controller needs, so that a destroy
 	// takes none of it from under a controller that still drains nodes.
-	needs := []pulumi.Resource{c.Controllers, c.PodIdentityAgent, entry, identity}
+	needs := append(c.Nodes(), entry, identity)
+	if c.PodIdentityAgent != nil {
+		needs = append(needs, c.PodIdentityAgent)
+	}
 	needs = append(needs, nodeRole.Ready()...)
 	needs = append(needs, controller.Ready()...)
 	needs = append(needs, queue...)
@@ -149,16 +160,16 @@ func (k *Karpenter) addCharts(ctx *pulumi.Context, name string, args *Args, need
 		Version:   version,
 		Name:      pulumi.String("karpenter-crd"),
 		Namespace: pulumi.String(Namespace),
-	}, parent, provider, pulumi.DependsOn([]pulumi.Resource{args.Cluster.Controllers}))
+	}, parent, provider, pulumi.DependsOn(args.Cluster.Nodes()))
 	if err != nil {
 		return fmt.Errorf("chart karpenter-crd: %w", err)
 	}
-	k.Release, err = NewRelease(ctx, name, &ReleaseArgs{
+	k.Controller, err = NewRelease(ctx, name, &ReleaseArgs{
 		Chart:     pulumi.String(chartSource + "karpenter"),
 		Version:   version,
 		Name:      pulumi.String("karpenter"),
 		Namespace: pulumi.String(Namespace),
-		Values:    chartValues(s, args.Cluster.Name, k.Queue),
+		Values:    chartValues(args, k.Queue),
 		SkipCRDs:  pulumi.Bool(true),
 		Timeout:   pulumi.Int(installSeconds),
 	}, parent, provider, pulumi.DependsOn(append(needs, crds)))
@@ -169,13 +180,14 @@ func (k *Karpenter) addCharts(ctx *pulumi.Context, name string, args *Args, need
 }
 
 // chartValues are what differs from the chart's own values.
-func chartValues(s *settings.Settings, clusterName, queue pulumi.StringInput) pulumi.Map {
+func chartValues(args *Args, queue pulumi.StringInput) pulumi.Map {
+	s := args.Settings
 	toleration := func(key string) pulumi.Map {
 		return pulumi.Map{"key": pulumi.String(key), "operator": pulumi.String("Exists")}
 	}
-	return pulumi.Map{
+	values := pulumi.Map{
 		"settings": pulumi.Map{
-			"clusterName":       clusterName,
+			"clusterName":       args.Cluster.Name,
 			"interruptionQueue": queue,
 			// The version then comes from EKS, which is what AMI aliases go by.
 			"eksControlPlane": pulumi.Bool(true),
@@ -185,8 +197,7 @@ func chartValues(s *settings.Settings, clusterName, queue pulumi.StringInput) pu
 				"nodeOverlay": pulumi.Bool(true),
 			},
 		},
-		// The replicas must be on hosts of their own: one for each, at most two.
-		"replicas": pulumi.Int(min(2, s.ControllerDesired)),
+		"replicas": pulumi.Int(2), // on hosts of their own
 		"controller": pulumi.Map{
 			"resources": pulumi.Map{ // Karpenter's getting-started guide
 				"requests": pulumi.Map{"cpu": pulumi.String("1"), "memory": pulumi.String("1Gi")},
@@ -197,8 +208,12 @@ func chartValues(s *settings.Settings, clusterName, queue pulumi.StringInput) pu
 			"env": pulumi.Array{pulumi.Map{"name": pulumi.String("AWS_REGION"), "value": pulumi.String(s.Region)}},
 		},
 		// CoreDNS may be down while there are no nodes; Karpenter must not need it.
-		"dnsPolicy":    pulumi.String("Default"),
-		"nodeSelector": pulumi.StringMap{cluster.ControllerLabel: pulumi.String("true")},
-		"tolerations":  pulumi.Array{toleration("CriticalAddonsOnly"), toleration(cluster.ControllerLabel)},
+		"dnsPolicy": pulumi.String("Default"),
 	}
+	if !s.Existing { // whose nodes are others', and may be any but Karpenter's own
+		values["replicas"] = pulumi.Int(min(2, s.ControllerDesired))
+		values["nodeSelector"] = pulumi.StringMap{cluster.ControllerLabel: pulumi.String("true")}
+		values["tolerations"] = pulumi.Array{toleration("CriticalAddonsOnly"), toleration(cluster.ControllerLabel)}
+	}
+	return values
 }

@@ -15,7 +15,11 @@ type class struct {
 	name string
 	// volume is the size of the root volume.
 	volume string
+	// theirs is a class that the stack uses and does not make.
+	theirs bool
 }
+
+func theirClass(name string) class { return class{name: name, theirs: true} }
 
 var (
 	cpuClass = class{name: "default", volume: "50Gi"}
@@ -25,7 +29,7 @@ var (
 
 // classArgs describes nodes: Amazon Linux in the version's family (its alias
 // picks the NVIDIA build for GPU types by itself), in the cluster's own security
-// group. Subnets and group are named by ID, because tags for finding them would
+// group. Subnets and groups are named by ID, because tags for finding them would
 // have to be put on a default VPC that others share.
 func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
 	s := args.Settings
@@ -33,15 +37,17 @@ func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
 	for _, id := range args.Network.SubnetIDs {
 		subnets = append(subnets, karpenteraws.EC2NodeClassSpecSubnetSelectorTermsArgs{Id: pulumi.String(id)})
 	}
+	var groups karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArray
+	for _, id := range args.Cluster.SecurityGroupIDs {
+		groups = append(groups, karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArgs{Id: id.ToStringOutput().ToStringPtrOutput()})
+	}
 	spec := karpenteraws.EC2NodeClassSpecArgs{
 		Role: args.Karpenter.NodeRole.ToStringPtrOutput(),
 		AmiSelectorTerms: karpenteraws.EC2NodeClassSpecAmiSelectorTermsArray{karpenteraws.EC2NodeClassSpecAmiSelectorTermsArgs{
 			Alias: pulumi.String(fmt.Sprintf("%s@%s", s.AMIFamily, s.AMIVersion)),
 		}},
-		SubnetSelectorTerms: subnets,
-		SecurityGroupSelectorTerms: karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArray{karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArgs{
-			Id: args.Cluster.SecurityGroupID.ToStringPtrOutput(),
-		}},
+		SubnetSelectorTerms:        subnets,
+		SecurityGroupSelectorTerms: groups,
 		MetadataOptions: karpenteraws.EC2NodeClassSpecMetadataOptionsArgs{
 			HttpEndpoint:            pulumi.String("enabled"),
 			HttpProtocolIPv6:        pulumi.String("disabled"),
@@ -57,15 +63,15 @@ func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
 		}},
 	}
 	spec.Tags = pulumi.ToStringMap(s.Tags)
-	return &karpenteraws.EC2NodeClassArgs{Metadata: metadata(c.name, nil), Spec: spec}
+	return &karpenteraws.EC2NodeClassArgs{Metadata: metadata(pulumi.String(c.name), nil), Spec: spec}
 }
 
 // metadata names an object, annotates it, and has the up wait until Karpenter calls
 // it ready.
-func metadata(name string, annotations map[string]string) metav1.ObjectMetaArgs {
+func metadata(name pulumi.StringInput, annotations map[string]string) metav1.ObjectMetaArgs {
 	all := pulumi.StringMap{"pulumi.com/waitFor": pulumi.String("condition=Ready")}
 	for key, value := range annotations {
 		all[key] = pulumi.String(value)
 	}
-	return metav1.ObjectMetaArgs{Name: pulumi.String(name), Annotations: all}
+	return metav1.ObjectMetaArgs{Name: name.ToStringOutput().ToStringPtrOutput(), Annotations: all}
 }

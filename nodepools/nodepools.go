@@ -39,7 +39,7 @@ const (
 type Args struct {
 	// Settings are the stack's.
 	Settings *settings.Settings
-	// Network is where nodes run.
+	// Network is where nodes run that are made of the stack's own classes.
 	Network *cluster.Network
 	// Cluster is what nodes join.
 	Cluster *cluster.Cluster
@@ -57,6 +57,26 @@ type NodePools struct {
 	Names []string
 }
 
+// pools are the NodePools to make. A Karpenter that was there has CPU pools already,
+// and gets none: they would take the pods that its own are for.
+func pools(args *Args) []pool {
+	var all []pool
+	s := args.Settings
+	if s.InstallKarpenter && s.CPULimit > 0 {
+		all = cpuPools(s.CPULimit)
+	}
+	class := gpuClass
+	if !s.InstallKarpenter {
+		class = theirClass(s.NodeClass)
+	}
+	for _, p := range args.Slicing.Pools {
+		if p.Karpenter() {
+			all = append(all, gpuPool(p, class))
+		}
+	}
+	return all
+}
+
 // New makes the classes and the pools.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*NodePools, error) {
 	n := &NodePools{}
@@ -68,26 +88,30 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		pulumi.Timeouts(&pulumi.CustomTimeouts{
 			Create: readyTimeout.String(), Update: readyTimeout.String(), Delete: deleteTimeout.String(),
 		}),
-		pulumi.DependsOn([]pulumi.Resource{args.Karpenter.Release}),
 	}
+	if args.Karpenter.Controller != nil {
+		common = append(common, pulumi.DependsOn([]pulumi.Resource{args.Karpenter.Controller}))
+	}
+	pools := pools(args)
 	classes := map[string]pulumi.Resource{}
-	for _, c := range []class{cpuClass, gpuClass} {
-		made, err := karpenteraws.NewEC2NodeClass(ctx, name+"-class-"+c.name, classArgs(c, args), common...)
-		if err != nil {
-			return nil, fmt.Errorf("EC2NodeClass %s: %w", c.name, err)
+	for _, p := range pools {
+		if c := p.class; !c.theirs && classes[c.name] == nil {
+			made, err := karpenteraws.NewEC2NodeClass(ctx, name+"-class-"+c.name, classArgs(c, args), common...)
+			if err != nil {
+				return nil, fmt.Errorf("EC2NodeClass %s: %w", c.name, err)
+			}
+			classes[c.name] = made
 		}
-		classes[c.name] = made
-	}
-	pools := cpuPools(args.Settings.CPULimit)
-	for _, p := range args.Slicing.Pools {
-		pools = append(pools, gpuPool(p))
 	}
 	for _, p := range pools {
 		// A CPU pool needs no slices. But the engine destroys in layers: a pool that
 		// waited for less would be in the layer of what the others waited for, and
 		// start to drain only when they are gone.
-		after := append([]pulumi.Resource{classes[p.class.name]}, args.Slicing.Ready...)
-		if _, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(), append(slices.Clip(common), pulumi.DependsOn(after))...); err != nil {
+		after := slices.Clip(args.Slicing.Ready)
+		if made := classes[p.class.name]; made != nil {
+			after = append(after, made)
+		}
+		if _, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(args.Karpenter.Fit), append(slices.Clip(common), pulumi.DependsOn(after))...); err != nil {
 			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
 		}
 		n.Names = append(n.Names, p.name)

@@ -6,6 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/gpu"
+	"eks-gpu-slicing/internal/outputs"
 	"eks-gpu-slicing/internal/settings"
 	karpenter "eks-gpu-slicing/manifests/karpenter/v1"
 )
@@ -97,9 +98,9 @@ func cpuPools(limit int) []pool {
 
 // gpuPool is a pool of sliced GPUs. Its limit is in slices, which is what
 // Karpenter counts once an overlay says so; the setting is in physical GPUs.
-func gpuPool(p *gpu.Pool) pool {
+func gpuPool(p *gpu.Pool, of class) pool {
 	return pool{
-		name: p.Name, class: gpuClass,
+		name: p.Name, class: of,
 		labels:      p.Labels(),
 		annotations: map[string]string{sliceKey: p.Sharing.Slice()},
 		taints:      p.Taints(),
@@ -114,8 +115,8 @@ func gpuPool(p *gpu.Pool) pool {
 	}
 }
 
-// args is the NodePool as a typed resource's arguments.
-func (p pool) args() *karpenter.NodePoolArgs {
+// args is the NodePool as a typed resource's arguments; its name comes after fit.
+func (p pool) args(fit []pulumi.StringInput) *karpenter.NodePoolArgs {
 	var requirements karpenter.NodePoolSpecTemplateSpecRequirementsArray
 	for _, r := range p.requirements {
 		requirements = append(requirements, karpenter.NodePoolSpecTemplateSpecRequirementsArgs{
@@ -164,5 +165,5 @@ func (p pool) args() *karpenter.NodePoolArgs {
 	if p.weight > 0 {
 		spec.Weight = pulumi.Int(p.weight)
 	}
-	return &karpenter.NodePoolArgs{Metadata: metadata(p.name, p.annotations), Spec: spec}
+	return &karpenter.NodePoolArgs{Metadata: metadata(outputs.After(pulumi.String(p.name), fit...), p.annotations), Spec: spec}
 }

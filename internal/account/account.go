@@ -24,6 +24,8 @@ type Account struct {
 	Partition string
 	// DNSSuffix is the partition's, amazonaws.com for aws.
 	DNSSuffix string
+	// Caller is the ARN of whoever calls: a user, or a session of a role.
+	Caller string
 	// ID is the account's twelve digits.
 	ID string
 	// Region is the region's name.
@@ -85,7 +87,7 @@ func Lookup(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOption) (*A
 	if err != nil {
 		return nil, fmt.Errorf("partition of region %s: %w", region, err)
 	}
-	return &Account{Partition: partition.Partition, DNSSuffix: partition.DnsSuffix, ID: caller.AccountId, Region: region}, nil
+	return &Account{Partition: partition.Partition, DNSSuffix: partition.DnsSuffix, Caller: caller.Arn, ID: caller.AccountId, Region: region}, nil
 }
 
 // ARN returns the ARN of a resource of this account and region, such as

@@ -35,9 +35,19 @@ type GPUPool struct {
 	Sharing string
 	// Limit caps the pool, in physical GPUs.
 	Limit int
+	// Nodes are those that have this label, made by other means; the zero value is
+	// for nodes that Karpenter launches for the pool. InstanceTypes and Limit are of
+	// these only.
+	Nodes NodeLabel
 	// From names the settings that these values come from.
 	From GPUPoolKeys
 }
+
+// NodeLabel is a label that tells nodes apart. The zero value means none.
+type NodeLabel struct{ Key, Value string }
+
+// String is KEY=VALUE.
+func (n NodeLabel) String() string { return n.Key + "=" + n.Value }
 
 // GPUPoolKeys names the setting of each value of a pool: the pool's own, or the
 // one that it takes the value of.
@@ -52,6 +62,7 @@ func (l *loader) standardGPUPool() GPUPool {
 		Slices:        l.integer(from.Slices, MaxSlices),
 		Sharing:       l.oneOf(from.Sharing, sharings...),
 		Limit:         l.integer(from.Limit, maxGPUs),
+		Nodes:         l.nodeLabel("gpuNodeLabel", l.text("gpuNodeLabel")),
 	}
 }
 
@@ -70,6 +81,13 @@ func (l *loader) gpuPools() []GPUPool {
 	for i, entry := range entries {
 		e := poolEntry{loader: l, at: fmt.Sprintf("%s[%d]", key, i), values: entry}
 		pools = append(pools, e.pool(standard, pools))
+	}
+	for i, p := range pools {
+		same := slices.IndexFunc(pools[:i], func(other GPUPool) bool { return other.Nodes == p.Nodes })
+		if p.Nodes != (NodeLabel{}) && same >= 0 {
+			at := fmt.Sprintf("%s[%d].%s", key, i-1, fieldNodeLabel)
+			l.reject(at, p.Nodes.String(), "a label of its own: a node has one device plugin, and the nodes with this one have that of pool "+pools[same].Name, remove(at))
+		}
 	}
 	for i := range pools {
 		// One slice is a whole GPU, whatever the strategy; a strategy of none
@@ -98,24 +116,33 @@ const (
 	fieldSlices        = "slices"
 	fieldSharing       = "sharing"
 	fieldLimit         = "limit"
+	fieldNodeLabel     = "nodeLabel"
 )
 
 // pool reads the entry. standard has what it leaves out; before are the pools
 // whose names are taken.
 func (e *poolEntry) pool(standard GPUPool, before []GPUPool) GPUPool {
 	p := standard
-	p.Name = e.name(before)
+	p.Name, p.Nodes = e.name(before), NodeLabel{}
 	if text, at, ok := e.field(fieldInstanceTypes); ok {
 		p.InstanceTypes, p.From.InstanceTypes = e.instanceTypes(at, text), at
 	}
 	if text, at, ok := e.field(fieldSlices); ok {
-		p.Slices, p.From.Slices = e.wholeNumber(at, text, e.standard("gpuSlices"), MaxSlices), at
+		p.Slices, p.From.Slices = e.wholeNumber(at, text, e.standard("gpuSlices"), 1, MaxSlices), at
 	}
 	if text, at, ok := e.field(fieldSharing); ok {
 		p.Sharing, p.From.Sharing = e.choice(at, unquoted(text), SharingTimeSlicing, sharings...), at
 	}
 	if text, at, ok := e.field(fieldLimit); ok {
-		p.Limit, p.From.Limit = e.wholeNumber(at, text, e.standard("gpuLimit"), maxGPUs), at
+		p.Limit, p.From.Limit = e.wholeNumber(at, text, e.standard("gpuLimit"), 1, maxGPUs), at
+	}
+	if text, at, ok := e.field(fieldNodeLabel); ok {
+		p.Nodes = e.nodeLabel(at, unquoted(text))
+		for _, name := range []string{fieldInstanceTypes, fieldLimit} {
+			if text, other, ok := e.field(name); ok {
+				e.reject(other, unquoted(text), "not to be set: it is about nodes that Karpenter launches, and those of "+at+" are there by other means", remove(other))
+			}
+		}
 	}
 	if _, at, own := e.field(fieldSlices); own && p.Slices > 1 && p.Sharing == SharingNone {
 		want, mend := "1, or left out: "+p.From.Sharing+" is none, which gives whole GPUs", remove(at)
@@ -158,7 +185,7 @@ func (e *poolEntry) name(before []GPUPool) string {
 // unknownFields reports what an entry cannot have; ignored, a misspelt field would
 // silently leave the pool as the standard one.
 func (e *poolEntry) unknownFields() {
-	known := []string{fieldName, fieldInstanceTypes, fieldSlices, fieldSharing, fieldLimit}
+	known := []string{fieldName, fieldInstanceTypes, fieldSlices, fieldSharing, fieldLimit, fieldNodeLabel}
 	for _, name := range sortedKeys(e.values) {
 		if slices.Contains(known, name) {
 			continue

@@ -45,15 +45,15 @@ func (l *loader) namespace(name string) map[string]string {
 
 // integer reads a whole number of at least 1.
 func (l *loader) integer(key string, high int) int {
-	return l.wholeNumber(key, l.text(key), l.standard(key), high)
+	return l.wholeNumber(key, l.text(key), l.standard(key), 1, high)
 }
 
-// wholeNumber is integer for the text of the value at a key or a path; standard is
-// a value that is surely allowed.
-func (l *loader) wholeNumber(at, text, standard string, high int) int {
+// wholeNumber reads a number from the text of the value at a key or a path; standard
+// is a value that is surely allowed.
+func (l *loader) wholeNumber(at, text, standard string, low, high int) int {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > high {
-		l.reject(at, text, fmt.Sprintf("a whole number from 1 to %d", high), Set(at, standard))
+	if err != nil || n < low || n > high {
+		l.reject(at, text, fmt.Sprintf("a whole number from %d to %d", low, high), Set(at, standard))
 		return 0
 	}
 	return n
@@ -116,17 +116,6 @@ func (l *loader) region() string {
 	text := l.config[key]
 	if !regionPattern.MatchString(text) {
 		l.reject(key, text, "an AWS region, such as us-west-1", Set(key, "us-west-1"))
-		return ""
-	}
-	return text
-}
-
-func (l *loader) clusterName() string {
-	const key = "clusterName"
-	text := l.text(key)
-	if len(text) < MinClusterName || len(text) > MaxClusterName || !namePattern.MatchString(text) {
-		l.reject(key, text, fmt.Sprintf("%d to %d letters, digits, - and _, the first a letter or digit: what EKS takes",
-			MinClusterName, MaxClusterName), Set(key, l.standard(key)))
 		return ""
 	}
 	return text
@@ -202,13 +191,14 @@ func (l *loader) instanceTypes(key, text string) []string {
 	return good
 }
 
-func (l *loader) cidrs() []string {
+// cidrs reads who may reach the endpoint. That of an existing cluster is its owner's.
+func (l *loader) cidrs(existing bool) []string {
 	const key, example = "publicAccessCidrs", "203.0.113.7/32"
 	items, ok := l.list(key, l.text(key))
 	if !ok {
 		return nil
 	}
-	if len(items) == 0 {
+	if len(items) == 0 && !existing {
 		l.reject(key, "", "at least one CIDR that may reach the API endpoint, this machine's own address included",
 			Set(key+"[0]", example))
 	}
@@ -229,9 +219,8 @@ func (l *loader) cidrs() []string {
 	return good
 }
 
-// versions reads the Kubernetes version and the AMI family, which depend on
-// each other.
-func (l *loader) versions() (Version, AMIFamily) {
+// version reads the Kubernetes version of a cluster to be made.
+func (l *loader) version() Version {
 	const key = "kubernetesVersion"
 	text := l.text(key)
 	version, err := ParseVersion(text)
@@ -244,18 +233,7 @@ func (l *loader) versions() (Version, AMIFamily) {
 			l.reject(key, text, want, Set(key, `"`+l.standard(key)+`"`))
 		}
 	}
-	family := AMIFamily(l.oneOf("amiFamily", string(AMIFamilyAuto), string(AMIFamilyAL2), string(AMIFamilyAL2023)))
-	switch {
-	case err != nil || family == "":
-		return version, ""
-	case family == AMIFamilyAuto:
-		return version, defaultFamily(version)
-	case family == AMIFamilyAL2 && defaultFamily(version) != AMIFamilyAL2:
-		l.reject("amiFamily", string(family), fmt.Sprintf("al2023 on Kubernetes %s: EKS builds Amazon Linux 2 up to %s", version, lastAL2),
-			Set("amiFamily", string(AMIFamilyAL2023)))
-		return version, ""
-	}
-	return version, family
+	return version
 }
 
 func (l *loader) controllers() (low, high, desired int) {

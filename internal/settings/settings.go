@@ -67,9 +67,12 @@ type Settings struct {
 	Region string
 	// ClusterName names the EKS cluster and, through Name, everything else.
 	ClusterName string
-	// Version is the Kubernetes version EKS runs.
+	// Existing tells that the cluster is there already, made by others.
+	Existing bool
+	// Version is the Kubernetes version EKS runs. That of an existing cluster is its
+	// own: see Runs.
 	Version Version
-	// AMIFamily is al2 or al2023; auto is resolved.
+	// AMIFamily is al2 or al2023; auto is resolved once Version is known.
 	AMIFamily AMIFamily
 	// AMIVersion is the pinned AMI release, or latest.
 	AMIVersion string
@@ -81,7 +84,7 @@ type Settings struct {
 	// GPUPools are the pool of the simple settings, named PoolGPU, and then those
 	// of gpuPools. A pool whose name has a problem has none.
 	GPUPools []GPUPool
-	// CPULimit caps each CPU pool, in vCPUs.
+	// CPULimit caps each CPU pool, in vCPUs; 0 is for no such pools.
 	CPULimit int
 
 	// ControllerInstanceType, ControllerMin, ControllerMax and
@@ -92,6 +95,14 @@ type Settings struct {
 	// GPUMetrics deploys dcgm-exporter on GPU nodes.
 	GPUMetrics bool
 
+	// InstallKarpenter is false where an existing cluster has a Karpenter of its own.
+	InstallKarpenter bool
+	// KarpenterDeployment is where that one is, as NAMESPACE/NAME, and NodeClass the
+	// name of the EC2NodeClass of its that GPU nodes are made of.
+	KarpenterDeployment, NodeClass string
+	// NodeSubnets and NodeSecurityGroups are for the nodes of a Karpenter that the
+	// stack installs into an existing cluster; none are the cluster's own.
+	NodeSubnets, NodeSecurityGroups []string
 	// KarpenterVersion is a release without the leading v.
 	KarpenterVersion string
 	// DevicePluginVersion and DCGMExporterVersion are releases without the leading
@@ -105,6 +116,17 @@ type Settings struct {
 	// AWS holds the config of the aws namespace (region, profile, assumeRole,
 	// …) as the engine hands it over: plain text, or JSON for a structure.
 	AWS map[string]string
+	// Credentials are of AWS too: whose access to the cluster it is.
+	Credentials Credentials
+}
+
+// Credentials say as whom `aws eks get-token` asks for access to the cluster. Empty
+// values leave it to its environment.
+type Credentials struct{ Profile, RoleARN string }
+
+// NeedsKarpenter tells whether there is a pool whose nodes Karpenter launches.
+func (s *Settings) NeedsKarpenter() bool {
+	return s.InstallKarpenter || slices.ContainsFunc(s.GPUPools, func(p GPUPool) bool { return p.Nodes == NodeLabel{} })
 }
 
 // ClusterTag is a tag of everything that the stack makes and that takes tags; its
@@ -137,16 +159,19 @@ func (s *Settings) Name(part string, limit int) string {
 // problems at once; a setting with a problem is left at its zero value.
 func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 	l := &loader{schema: schema, config: config}
+	name, existing := l.clusterName()
 	s := &Settings{
 		Region:            l.region(),
-		ClusterName:       l.clusterName(),
+		ClusterName:       name,
+		Existing:          existing,
+		AMIFamily:         AMIFamily(l.oneOf("amiFamily", string(AMIFamilyAuto), string(AMIFamilyAL2), string(AMIFamilyAL2023))),
 		AMIVersion:        l.amiVersion(),
-		PublicAccessCIDRs: l.cidrs(),
+		PublicAccessCIDRs: l.cidrs(existing),
 		SecretsEncryption: l.secretsEncryption(),
 
 		GPUPools:   l.gpuPools(),
 		GPUMetrics: l.boolean("gpuMetrics"),
-		CPULimit:   l.integer("cpuLimit", 100000),
+		CPULimit:   l.wholeNumber("cpuLimit", l.text("cpuLimit"), l.standard("cpuLimit"), 0, 100000),
 
 		ControllerInstanceType: l.instanceType("controllerInstanceType"),
 
@@ -156,12 +181,16 @@ func Load(schema *Schema, config map[string]string) (*Settings, Problems) {
 		CreateSpotRole:      l.boolean("createSpotRole"),
 		Tags:                l.tags(),
 		AWS:                 l.namespace("aws"),
+		Credentials:         l.credentials(),
 	}
+	l.existing(s)
 	if s.Tags == nil {
 		s.Tags = map[string]string{}
 	}
 	s.Tags[ClusterTag] = s.ClusterName
-	s.Version, s.AMIFamily = l.versions()
+	if !existing {
+		l.problems = append(l.problems, s.Runs(l.version())...)
+	}
 	s.ControllerMin, s.ControllerMax, s.ControllerDesired = l.controllers()
 	l.unknownKeys()
 	return s, l.problems

@@ -53,6 +53,22 @@ const (
 // guide, "Upgrade from Amazon Linux 2 to Amazon Linux 2023").
 var lastAL2 = Version{Major: 1, Minor: 32}
 
+// Runs sets the version that the cluster runs, and resolves the AMI family by it. It
+// returns a problem where there is none of that family for the version. The zero
+// version leaves everything as it is.
+func (s *Settings) Runs(v Version) (problems Problems) {
+	s.Version = v
+	switch {
+	case v == Version{}:
+	case s.AMIFamily == AMIFamilyAuto:
+		s.AMIFamily = defaultFamily(v)
+	case s.AMIFamily == AMIFamilyAL2 && defaultFamily(v) != AMIFamilyAL2:
+		problems.Add("amiFamily", string(s.AMIFamily), fmt.Sprintf("al2023 on Kubernetes %s: EKS builds Amazon Linux 2 up to %s", v, lastAL2),
+			Set("amiFamily", string(AMIFamilyAL2023)))
+	}
+	return problems
+}
+
 // defaultFamily is what auto means: Amazon Linux 2 as long as there is one.
 func defaultFamily(v Version) AMIFamily {
 	if lastAL2.Less(v) {

@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
+)
+
+// kubeconfig gives access to a cluster as the AWS provider's identity, and holds no
+// credential. ca is the base64 of the API server's certificate authority. The
+// pulumi-eks component's own kubeconfig leaves the region and the profile out.
+func kubeconfig(s *settings.Settings, name, server, ca string) (string, error) {
+	args := []string{"eks", "get-token", "--region", s.Region, "--cluster-name", name, "--output", "json"}
+	if s.Credentials.Profile != "" {
+		args = append(args, "--profile", s.Credentials.Profile)
+	}
+	if s.Credentials.RoleARN != "" {
+		args = append(args, "--role-arn", s.Credentials.RoleARN)
+	}
+	type named map[string]any
+	text, err := json.Marshal(named{
+		"apiVersion": "v1", "kind": "Config", "current-context": name,
+		"clusters": []named{{"name": name, "cluster": named{"server": server, "certificate-authority-data": ca}}},
+		"contexts": []named{{"name": name, "context": named{"cluster": name, "user": name}}},
+		"users": []named{{"name": name, "user": named{"exec": named{
+			"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": args, "interactiveMode": "Never",
+		}}}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	return string(text), nil
+}
+
+// addKubernetes registers the provider for everything in the cluster.
+func (c *Cluster) addKubernetes(ctx *pulumi.Context, name string) (err error) {
+	c.Kubernetes, err = kubernetes.NewProvider(ctx, name, &kubernetes.ProviderArgs{
+		Kubeconfig:             c.Kubeconfig,
+		EnableServerSideApply:  pulumi.Bool(true),
+		EnableConfigMapMutable: pulumi.Bool(true), // the device plugin's config keeps its name
+	}, pulumi.Parent(c))
+	if err != nil {
+		return fmt.Errorf("Kubernetes provider: %w", err)
+	}
+	return nil
+}
