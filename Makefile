@@ -50,11 +50,12 @@ bench: go ## Time previews with the engine's own floor beside them, runs, foreca
 	cd rehearsal && $(GO) test -run '^$$' -bench 'Forecast|Scale' -benchtime 1x -timeout 60m ./scenario
 
 .PHONY: lint
-lint: generated ## Lint both modules and check what is generated
+lint: generated ## Lint both modules and the workflows, and check what is generated
 	$(GO) mod tidy -diff
 	$(LINT) run ./...
 	cd rehearsal && $(GO) mod tidy -diff
 	cd rehearsal && $(LINT) run --config ../.golangci.yml ./...
+	$(GO) tool -modfile=$(CURDIR)/tools/go.mod actionlint .github/workflows/*.yml
 
 .PHONY: generated
 generated: go ## Check that the generated code is current

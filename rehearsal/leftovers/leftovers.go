@@ -43,25 +43,28 @@ import (
 type Item struct {
 	// Type is the CloudFormation name of its type, such as AWS::EC2::Instance. ID is the name or
 	// ID it goes by.
-	Type, ID string
+	Type string `json:"type"`
+	ID   string `json:"id"`
 	// Why says by what it is the stack's: a tag as KEY=VALUE, a name, a path.
-	Why string
+	Why string `json:"why"`
 	// NameOnly: it has a name of the stack's and not the tag that the program gives it. Somebody
 	// else made it, as EKS makes the cluster's log group when it finds none: look before you
 	// remove it.
-	NameOnly bool
+	NameOnly bool `json:"nameOnly"`
 	// State is what EC2 or EKS say of it, such as running; "" for types without.
-	State string
+	State string `json:"state"`
 	// Remove are the commands that remove it, to be run one after the other.
-	Remove []string
+	Remove []string `json:"remove"`
 }
 
 // Report is what Find found.
 type Report struct {
 	// Account is the number of the account that was asked, Region where, Cluster for which
 	// cluster's stack.
-	Account, Region, Cluster string
-	Items                    []Item
+	Account string `json:"account"`
+	Region  string `json:"region"`
+	Cluster string `json:"cluster"`
+	Items   []Item `json:"items"`
 }
 
 // Actions are the IAM actions that [Find] calls, all of them reads.
@@ -113,7 +116,7 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 	}
 	f := &finder{
 		names:  NamesOf(cluster, cfg.Region),
-		report: &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster},
+		report: &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster, Items: []Item{}},
 		ec2:    ec2.NewFromConfig(cfg), eks: eks.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
 		iam: iam.NewFromConfig(cfg), kms: kms.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
 	}
