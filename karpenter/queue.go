@@ -82,7 +82,8 @@ func (k *Karpenter) addQueue(ctx *pulumi.Context, name string, args *Args, opts 
 			return nil, err
 		}
 		rule, err := cloudwatch.NewEventRule(ctx, name+"-"+r.name, &cloudwatch.EventRuleArgs{
-			Name:         pulumi.String(s.Name(r.name, 64)), // PutRule's limit
+			// PutRule overwrites a rule of the name: it must be nobody else's.
+			Name:         pulumi.String(s.Name("karpenter-"+r.name, 64)), // PutRule's limit
 			Description:  pulumi.String(r.detailType + " for Karpenter"),
 			EventPattern: pulumi.String(pattern),
 		}, opts...)

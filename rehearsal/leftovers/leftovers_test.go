@@ -99,9 +99,9 @@ func (e *estate) stack(cluster string) {
 	q, err := a.CreateQueue(cluster+"-karpenter", nil, tags)
 	e.ok(err)
 	for _, rule := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
-		_, err := a.PutRule(account.EventRule{Name: cluster + "-" + rule, EventPattern: `{"source":["x"]}`, Tags: tags})
+		_, err := a.PutRule(account.EventRule{Name: cluster + "-karpenter-" + rule, EventPattern: `{"source":["x"]}`, Tags: tags})
 		e.ok(err)
-		e.ok(a.PutTarget("", cluster+"-"+rule, account.EventTarget{ID: "karpenter", ARN: q.ARN}))
+		e.ok(a.PutTarget("", cluster+"-karpenter-"+rule, account.EventTarget{ID: "karpenter", ARN: q.ARN}))
 	}
 	vpcs, err := a.DescribeVpcs()
 	e.ok(err)
@@ -240,7 +240,7 @@ func TestNameOnly(t *testing.T) {
 	e.ok(e.account.DeleteLogGroup("/aws/eks/gpu/cluster")) // EKS makes it again
 	e.ok(e.account.UntagRole("gpu-karpenter-us-west-1", []string{"eks-gpu-slicing/cluster"}))
 	e.ok(e.account.TagQueue("https://sqs.us-west-1.amazonaws.com/111122223333/gpu-karpenter", account.Tags{"eks-gpu-slicing/cluster": "other"}))
-	e.ok(e.account.UntagRule("gpu-health", []string{"eks-gpu-slicing/cluster"}))
+	e.ok(e.account.UntagRule("gpu-karpenter-health", []string{"eks-gpu-slicing/cluster"}))
 	var marked []string
 	for _, i := range e.find().Items {
 		if i.NameOnly {
@@ -250,7 +250,7 @@ func TestNameOnly(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"gpu-karpenter-us-west-1", "gpu-health", "https://sqs.us-west-1.amazonaws.com/111122223333/gpu-karpenter", "/aws/eks/gpu/cluster"}
+	want := []string{"gpu-karpenter-us-west-1", "gpu-karpenter-health", "https://sqs.us-west-1.amazonaws.com/111122223333/gpu-karpenter", "/aws/eks/gpu/cluster"}
 	if d := cmp.Diff(want, marked); d != "" {
 		t.Errorf("marked (-want +got):\n%s", d)
 	}

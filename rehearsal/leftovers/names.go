@@ -51,7 +51,7 @@ func NamesOf(cluster, region string) Names {
 		n.Policies = append(n.Policies, name(cluster, part+"-"+region, 128))
 	}
 	for _, part := range []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"} {
-		n.Rules = append(n.Rules, name(cluster, part, 64))
+		n.Rules = append(n.Rules, name(cluster, "karpenter-"+part, 64))
 	}
 	return n
 }

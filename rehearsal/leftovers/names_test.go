@@ -71,9 +71,9 @@ func TestNamesAreAll(t *testing.T) {
 		`"controllers", 63`,
 		`"karpenter", 80`,
 		`"karpenter-"+p.Part+"-"+s.Region, 128`,
+		`"karpenter-"+r.name, 64`,
 		`"karpenter-"+s.Region, cluster.MaxRoleName`,
 		`"karpenter-node-"+s.Region, cluster.MaxRoleName`,
-		`r.name, 64`,
 	}
 	var got, rules []string
 	for _, part := range []string{"*.go", "cluster/*.go", "karpenter/*.go", "gpu/*.go", "nodepools/*.go"} {
@@ -93,7 +93,7 @@ func TestNamesAreAll(t *testing.T) {
 				got = append(got, string(m[1]))
 			}
 			for _, m := range regexp.MustCompile(`\{"([a-z-]+)", "aws\.`).FindAllSubmatch(text, -1) {
-				rules = append(rules, "gpu-"+string(m[1]))
+				rules = append(rules, "gpu-karpenter-"+string(m[1]))
 			}
 		}
 	}
