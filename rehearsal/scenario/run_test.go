@@ -301,17 +301,17 @@ func TestEnded(t *testing.T) {
 		r.await(t, "== up")
 		killed := false
 		for pid, line := range r.processes(t) {
-			if strings.Contains(line, "kube-controller-manager ") {
+			if strings.Contains(line, "kube-scheduler ") {
 				killed = exec.CommandContext(t.Context(), "kill", "-9", pid).Run() == nil
 			}
 		}
 		if !killed {
-			t.Fatalf("no kube-controller-manager among %q", r.processes(t))
+			t.Fatalf("no kube-scheduler among %q", r.processes(t))
 		}
 		if got := r.end(t); got != request.StatusFailed {
 			t.Errorf("it exits with %d, want %d", got, request.StatusFailed)
 		}
-		for _, want := range []string{"kube-controller-manager", "signal: killed", "shared_informer.go", "the logs are in " + r.temp} {
+		for _, want := range []string{"kube-scheduler (pid ", "signal: killed", "its log ", "the logs are in " + r.temp} {
 			if !strings.Contains(r.said(t), want) {
 				t.Errorf("it does not say %q:\n%s", want, r.said(t))
 			}
