@@ -38,6 +38,9 @@ type Count struct {
 	Pools []Pool `json:"pools"`
 	Nodes []Node `json:"nodes"`
 	Pods  []Pod  `json:"pods"`
+	// EverLaunched is how many nodes Karpenter launched in all, those that it has ended
+	// again included.
+	EverLaunched int `json:"everLaunched"`
 
 	// What follows is summed up from the nodes and pods.
 
@@ -133,7 +136,7 @@ func (f *Forecast) Add(c Count) error {
 		return err
 	}
 	c = Count{
-		Slices: c.Slices, Asked: c.Asked,
+		Slices: c.Slices, Asked: c.Asked, EverLaunched: c.EverLaunched,
 		Pools: append([]Pool{}, c.Pools...), Nodes: append([]Node{}, c.Nodes...), Pods: append([]Pod{}, c.Pods...),
 		Groups: []Group{}, Unplaced: []Unplaced{},
 	}

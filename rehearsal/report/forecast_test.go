@@ -242,7 +242,7 @@ func TestForecastPrices(t *testing.T) {
 		{Pool: "gpu", InstanceType: "g4dn.xlarge", CapacityType: report.Spot, Zone: "eu-south-1a", PricePerHour: 0.20944},
 		{Pool: "gpu", InstanceType: "g99.xlarge", CapacityType: report.Spot, Zone: "eu-south-1a"},
 	}
-	if err := f.Add(report.Count{Slices: 1, Nodes: nodes}); err != nil {
+	if err := f.Add(report.Count{Slices: 1, Nodes: nodes, EverLaunched: 5}); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -251,7 +251,7 @@ func TestForecastPrices(t *testing.T) {
 	}
 	for _, want := range []string{
 		"The price of g4dn.xlarge spot, $0.2094/h, is assumed: derived from the on-demand price",
-		"No price is known for g99.xlarge spot: unknown",
+		"No price is known for g99.xlarge spot: unknown", "At 1 slice Karpenter launched 5 nodes in all, and ended 3 of them again.",
 		"price list of 2025-05-28 for eu-south-1",
 	} {
 		if !strings.Contains(strings.ReplaceAll(out.String(), "\n  ", " "), want) {
@@ -298,7 +298,7 @@ func TestForecastJSON(t *testing.T) {
 		t.Fatalf("a count is %v", counts[1])
 	}
 	want = []string{
-		"asked", "fixedPerHour", "groups", "nodes", "nodesLaunched", "perHour", "perMonth", "pods", "podsPlaced", "pools",
+		"asked", "everLaunched", "fixedPerHour", "groups", "nodes", "nodesLaunched", "perHour", "perMonth", "pods", "podsPlaced", "pools",
 		"saving", "slices", "slicesOffered", "slicesUsed", "unplaced", "unpriced",
 	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(last))); diff != "" {

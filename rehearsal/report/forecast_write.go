@@ -166,8 +166,13 @@ func (f *Forecast) Caveats() []string {
 		out = append(out, "Whole GPUs were not asked for: they are what the others are compared with.")
 	}
 	for i := range f.Counts {
-		if c := &f.Counts[i]; c.NotCompared != "" {
+		c := &f.Counts[i]
+		if c.NotCompared != "" {
 			out = append(out, fmt.Sprintf("Not compared with whole GPUs at %d slices: %s.", c.Slices, c.NotCompared))
+		}
+		if c.EverLaunched > c.NodesLaunched {
+			out = append(out, fmt.Sprintf("At %s Karpenter launched %d nodes in all, and ended %d of them again.",
+				plural(c.Slices, "slice"), c.EverLaunched, c.EverLaunched-c.NodesLaunched))
 		}
 	}
 	if len(f.Counts) > 0 {

@@ -171,6 +171,11 @@ func (f *forecaster) try(ctx context.Context, n int) (t tried, err error) {
 		return t, UsageError{errors.New("the workloads make no pods: a Deployment of 0 replicas can be scaled with --scale NAME=REPLICAS")}
 	}
 	t.Nodes, t.Pods = cluster.Nodes, cluster.Pods
+	claims, err := s.World.Launched()
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", title, err)
+	}
+	t.EverLaunched = len(claims)
 	say("%d pods on %d nodes, after %.0f s", len(t.Pods), len(t.Nodes), time.Since(begin).Seconds())
 	return t, nil
 }
