@@ -54,6 +54,9 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 			return nil, err
 		}
 	}
+	if err := problems.Collect(karpenter.CheckQueue(ctx, s, via)); err != nil {
+		return nil, err
+	}
 	if err := f.gpuPools(ctx, s, problems, via); err != nil {
 		return nil, err
 	}

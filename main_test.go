@@ -256,6 +256,11 @@ func TestProblems(t *testing.T) {
 		"the next version": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28", tags: ours} }, map[string]string{"kubernetesVersion": "1.29"}, nil},
 		"a cluster of others": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28"} }, nil,
 			[]string{"1 problem", "made by others: it has no tag eks-gpu-slicing/cluster", "pulumi config set existingCluster gpu-slicing"}},
+		"a queue of others": {func(w *world) { w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {}} }, nil,
+			[]string{"queue gpu-slicing-karpenter is not set: a name that no queue has", "aws sqs delete-queue --region us-west-1 --queue-url https://sqs/gpu-slicing-karpenter"}},
+		"the stack's queue, and one of another name": {func(w *world) {
+			w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {"eks-gpu-slicing/cluster": "gpu-slicing"}, "gpu-slicing-karpenter-2": {}}
+		}, nil, nil},
 		"a Karpenter without overlays": {nil, map[string]string{"karpenterVersion": "1.6.3"},
 			[]string{`karpenterVersion is "1.6.3": Karpenter 1.7 or later`, "pulumi config set karpenterVersion RELEASE"}},
 		"a Karpenter that is too old": {func(w *world) { w.versions["1.36"] = "STANDARD_SUPPORT" }, map[string]string{"karpenterVersion": "1.12.0", "kubernetesVersion": "1.36"},

@@ -32,6 +32,7 @@ type world struct {
 	keys     map[string]string // KMS key's ARN to its state
 	// objects are those of the cluster, by type token and ID.
 	objects map[string]map[string]any
+	queues  map[string]map[string]any // names to tags
 	// fails are look-ups that get no answer, by the end of their tokens.
 	fails    map[string]error
 	caller   string // its ARN
@@ -236,6 +237,17 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 			tags[k] = v
 		}
 		return map[string]any{"tags": tags}, nil
+	case "getQueues:getQueues":
+		var urls []string
+		for name := range w.queues {
+			if strings.HasPrefix(name, named("queueNamePrefix")) {
+				urls = append(urls, "https://sqs/"+name)
+			}
+		}
+		slices.Sort(urls)
+		return map[string]any{"queueUrls": anys(urls)}, nil
+	case "getQueue:getQueue":
+		return map[string]any{"tags": w.queues[named("name")]}, nil
 	case "getNodeGroups:getNodeGroups":
 		return map[string]any{"names": anys(slices.Sorted(maps.Keys(cluster.nodes)))}, nil
 	case "getNodeGroup:getNodeGroup":

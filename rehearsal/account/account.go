@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +53,8 @@ type Account struct {
 	// looks at the state of others.
 	mu     sync.Mutex
 	serial int
+	// born is what others had made when the account was born: see Stand.
+	born []Resource
 
 	iam    iamState
 	ec2    ec2State
@@ -139,7 +142,9 @@ func (a *Account) Leftovers() []Resource {
 	var all []Resource
 	add := func(kind string, ids []string) {
 		for _, id := range ids {
-			all = append(all, Resource{Type: kind, ID: id})
+			if one := (Resource{Type: kind, ID: id}); !slices.Contains(a.born, one) {
+				all = append(all, one)
+			}
 		}
 	}
 	a.eks.leftovers(add)

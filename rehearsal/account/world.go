@@ -30,10 +30,12 @@ type world struct {
 	// noFamily is an instance family that the region does not have.
 	noFamily   string
 	noSpotRole bool
+	// standing is a cluster that stands; nil is none.
+	standing *standing
 }
 
 func worlds() []world {
-	return []world{
+	return append([]world{
 		{
 			name:        "plain",
 			description: "An account in order: a default VPC, EKS 1.28 still offered, the spot role there.",
@@ -68,7 +70,7 @@ func worlds() []world {
 			description: "The account has never used spot: AWSServiceRoleForEC2Spot is missing.",
 			noSpotRole:  true,
 		},
-	}
+	}, standingWorlds()...)
 }
 
 // Worlds lists the accounts to choose from, the default first.

@@ -136,7 +136,10 @@ func TestEveryCallMayFail(t *testing.T) {
 		for token, args := range map[string]map[string]any{
 			"aws:index/getCallerIdentity:getCallerIdentity": {}, "aws:index/getAvailabilityZones:getAvailabilityZones": {},
 			"aws:iam/getRoles:getRoles": {}, "aws:eks/getClusters:getClusters": {}, "aws:eks/getClusterVersions:getClusterVersions": {},
-			"aws:eks/getCluster:getCluster": {"name": "c"}, "aws:kms/getKey:getKey": {"keyId": "x"}, "aws:ec2/getVpcs:getVpcs": {}, "aws:ec2/getVpc:getVpc": {"default": true},
+			"aws:eks/getCluster:getCluster": {"name": "c"}, "aws:kms/getKey:getKey": {"keyId": "x"}, "aws:sqs/getQueues:getQueues": {}, "aws:sqs/getQueue:getQueue": {"name": "q"},
+			"aws:iam/getSessionContext:getSessionContext": {"arn": "arn:aws:sts::111122223333:assumed-role/c-node/me"},
+			"aws:eks/getAccessEntry:getAccessEntry":       {"clusterName": "c", "principalArn": "x"}, "aws:eks/getAddon:getAddon": {"clusterName": "c", "addonName": "x"},
+			"aws:eks/getNodeGroups:getNodeGroups": {"clusterName": "c"}, "aws:eks/getNodeGroup:getNodeGroup": {"clusterName": "c", "nodeGroupName": "x"}, "aws:ec2/getVpcs:getVpcs": {}, "aws:ec2/getVpc:getVpc": {"default": true},
 			"aws:ec2/getSubnets:getSubnets": {}, "aws:ec2/getSubnet:getSubnet": {"id": "subnet-1"},
 			"aws:ec2/getInstanceType:getInstanceType":                   {"instanceType": "g4dn.xlarge"},
 			"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {},

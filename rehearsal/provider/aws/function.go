@@ -33,6 +33,7 @@ func functions() map[string]function {
 		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {instanceTypeOfferingsArgs(), getInstanceTypeOfferings},                  // ec2/ec2_instance_type_offerings_data_source.go
 	}
 	maps.Copy(all, networkFunctions())
+	maps.Copy(all, existingFunctions())
 	return all
 }
 

@@ -102,7 +102,11 @@ func TestLookUpsOfEveryWorld(t *testing.T) {
 				"locationType": "availability-zone", "filters": []any{map[string]any{"name": "instance-type", "values": []any{"g4dn.xlarge"}}},
 			}), "locations")
 			got.Spot = list(t, s.answer("aws:iam/getRoles:getRoles", map[string]any{"pathPrefix": "/aws-service-role/spot.amazonaws.com/"}), "names")
-			if d := cmp.Diff(want[w.Name], got); d != "" {
+			expected, tested := want[w.Name]
+			if strings.HasPrefix(w.Name, "existing-") { // their clusters do not stand yet
+				expected, tested = plain, true
+			}
+			if d := cmp.Diff(expected, got); !tested || d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})

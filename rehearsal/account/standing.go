@@ -1,0 +1,264 @@
+package account
+
+import (
+	"fmt"
+	"slices"
+)
+
+// This file makes the cluster that stands in some worlds: one that others made, by other means
+// than the program under rehearsal.
+
+// StandingCluster is the name of a cluster that stands.
+const StandingCluster = "platform"
+
+// standing says what a cluster that stands is like.
+type standing struct {
+	mode     string // of authentication
+	creating bool   // EKS has not made it yet
+	// karpenter tells that it has one of its own, overlays that that one's NodeOverlay gate is on.
+	karpenter, overlays bool
+}
+
+const standingVersion = "1.34"
+
+func standingWorlds() []world {
+	return []world{
+		{
+			name:        "existing-karpenter",
+			description: "An EKS cluster platform stands, with a Karpenter of its own whose NodeOverlay gate is on.",
+			standing:    &standing{mode: AuthAPI, karpenter: true, overlays: true},
+		},
+		{
+			name:        "existing-no-gate",
+			description: "The same, the gate off, as Karpenter's chart leaves it.",
+			standing:    &standing{mode: AuthAPI, karpenter: true},
+		},
+		{
+			name:        "existing-bare",
+			description: "The same without a Karpenter.",
+			standing:    &standing{mode: AuthAPIAndConfigMap},
+		},
+		{
+			name:        "existing-config-map",
+			description: "The same without a Karpenter, access by the aws-auth ConfigMap alone.",
+			standing:    &standing{mode: AuthConfigMap},
+		},
+		{
+			name:        "existing-creating",
+			description: "The cluster platform is still being created.",
+			standing:    &standing{mode: AuthAPI, creating: true},
+		},
+	}
+}
+
+// Standing is the cluster that stands in the account's world.
+type Standing struct {
+	// Cluster is its name.
+	Cluster string
+	// Karpenter is the one it has; nil where it has none.
+	Karpenter *StandingKarpenter
+}
+
+// StandingKarpenter is a Karpenter that was installed by its chart, into kube-system, with the
+// account's side of it: its controller's role by Pod Identity, its nodes' role, its queue.
+type StandingKarpenter struct {
+	// Overlays tells that its NodeOverlay gate is on.
+	Overlays bool
+	// Queue is the name of its interruption queue, and NodeRole that of its nodes' role.
+	Queue, NodeRole string
+	// Objects are its EC2NodeClass and its NodePool, both named default, as the API server takes
+	// them.
+	Objects []map[string]any
+}
+
+// Stand makes the cluster that stands in the account's world, with its nodes; nil is for a world
+// without one. What is there then counts as being there from birth: [Account.Leftovers] leaves it
+// out. Stand is to be called once, before whatever works on the account. It calls the account's
+// ControlPlane and AddonSoftware, which must be able to answer, and returns when the cluster's
+// add-ons work.
+func (a *Account) Stand() (*Standing, error) {
+	s := a.world.standing
+	if s == nil {
+		return nil, nil
+	}
+	m := maker{account: a}
+	built := m.stand(*s)
+	if m.err != nil {
+		return nil, fmt.Errorf("world %s: %w", a.world.name, m.err)
+	}
+	found := a.Leftovers()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.born = found
+	return built, nil
+}
+
+// maker makes one thing after the other until one is refused.
+type maker struct {
+	account *Account
+	err     error
+}
+
+func (m *maker) do(make func() error) {
+	if m.err == nil {
+		m.err = make()
+	}
+}
+
+// role makes a role that a service assumes, with policies of AWS's attached.
+func (m *maker) role(name, service string, policies ...string) (arn string) {
+	m.do(func() error {
+		r, err := m.account.CreateRole(CreateRoleInput{Name: name, AssumeRolePolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`})
+		arn = r.ARN
+		return err
+	})
+	for _, p := range policies {
+		m.do(func() error { return m.account.AttachRolePolicy(name, "arn:aws:iam::aws:policy/"+p) })
+	}
+	return arn
+}
+
+func (m *maker) addons(names ...string) {
+	for _, name := range names {
+		m.do(func() error {
+			_, err := m.account.CreateAddon(CreateAddonInput{ClusterName: StandingCluster, Name: name, ResolveConflicts: "OVERWRITE"})
+			return err
+		})
+	}
+}
+
+func nodePolicies() []string {
+	return []string{"AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore"}
+}
+
+func (m *maker) stand(s standing) *Standing {
+	a := m.account
+	clusterRole := m.role(StandingCluster+"-cluster", "eks.amazonaws.com", "AmazonEKSClusterPolicy")
+	var subnets []string
+	var made Cluster
+	m.do(func() error {
+		found, err := a.DescribeSubnets()
+		for _, subnet := range found {
+			subnets = append(subnets, subnet.ID)
+		}
+		return err
+	})
+	m.do(func() (err error) {
+		made, err = a.CreateCluster(CreateClusterInput{
+			Name: StandingCluster, Version: standingVersion, RoleARN: clusterRole, AuthenticationMode: s.mode, BootstrapAdmin: true,
+			VPC:  ClusterVPC{SubnetIDs: subnets, EndpointPublicAccess: true, EndpointPrivateAccess: true},
+			Tags: Tags{"team": "platform"},
+		})
+		return err
+	})
+	if s.creating {
+		m.do(func() error { a.uncreate(StandingCluster); return nil })
+		return &Standing{Cluster: StandingCluster}
+	}
+	m.addons("vpc-cni", "kube-proxy")
+	nodes := m.role(StandingCluster+"-nodes", "ec2.amazonaws.com", nodePolicies()...)
+	m.do(func() error {
+		_, err := a.CreateNodegroup(Nodegroup{
+			ClusterName: StandingCluster, Name: "general", NodeRoleARN: nodes, SubnetIDs: subnets, InstanceTypes: []string{"m6i.large"},
+			AMIType: "AL2023_x86_64_STANDARD", Scaling: Scaling{Min: 2, Max: 4, Desired: 2}, Labels: map[string]string{"team": "platform"},
+		})
+		return err
+	})
+	m.addons("coredns")
+	built := &Standing{Cluster: StandingCluster}
+	if s.karpenter {
+		built.Karpenter = m.karpenter(s, made)
+	}
+	return built
+}
+
+// uncreate takes a cluster back to where EKS has begun to make it (EKS API reference, Cluster:
+// what is null until it is ACTIVE).
+func (a *Account) uncreate(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.eks.clusters[name]
+	c.Status, c.Endpoint, c.CertificateAuthority, c.OIDCIssuer = "CREATING", "", "", ""
+	delete(a.ec2.groups, c.VPC.ClusterSecurityGroupID)
+	c.VPC.ClusterSecurityGroupID = ""
+}
+
+// karpenter makes the account's side of a Karpenter, after its getting-started guide.
+func (m *maker) karpenter(s standing, cluster Cluster) *StandingKarpenter {
+	const controller, nodes = StandingCluster + "-karpenter", "KarpenterNodeRole-" + StandingCluster
+	a := m.account
+	m.addons("eks-pod-identity-agent")
+	controllerRole := m.role(controller, "pods.eks.amazonaws.com")
+	m.do(func() error {
+		p, err := a.CreatePolicy(CreatePolicyInput{Name: "KarpenterControllerPolicy-" + StandingCluster, Document: standingPolicy})
+		if err != nil {
+			return err
+		}
+		return a.AttachRolePolicy(controller, p.ARN)
+	})
+	nodeRole := m.role(nodes, "ec2.amazonaws.com", nodePolicies()...)
+	m.do(func() error {
+		_, err := a.CreateAccessEntry(CreateAccessEntryInput{ClusterName: StandingCluster, PrincipalARN: nodeRole, Type: AccessEC2Linux})
+		return err
+	})
+	m.do(func() error {
+		_, err := a.CreatePodIdentityAssociation(StandingCluster, "kube-system", "karpenter", controllerRole, nil)
+		return err
+	})
+	m.do(func() error {
+		q, err := a.CreateQueue(StandingCluster, map[string]string{"MessageRetentionPeriod": "300", "SqsManagedSseEnabled": "true"}, nil)
+		if err != nil {
+			return err
+		}
+		return a.SetQueueAttributes(q.URL, map[string]string{"Policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["events.amazonaws.com","sqs.amazonaws.com"]},"Action":"sqs:SendMessage","Resource":"` + q.ARN + `"}]}`})
+	})
+	const rule = "SpotInterruptionRule-" + StandingCluster
+	m.do(func() error {
+		_, err := a.PutRule(EventRule{Name: rule, EventPattern: `{"source":["aws.ec2"],"detail-type":["EC2 Spot Instance Interruption Warning"]}`})
+		return err
+	})
+	m.do(func() error {
+		return a.PutTarget("", rule, EventTarget{ID: "KarpenterInterruptionQueueTarget", ARN: a.arn("sqs", StandingCluster)})
+	})
+	return &StandingKarpenter{Overlays: s.overlays, Queue: StandingCluster, NodeRole: nodes, Objects: standingObjects(nodes, cluster.VPC)}
+}
+
+// standingPolicy is what people who do not look closely give their Karpenter.
+const standingPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Resource":"*","Action":[` +
+	`"ec2:*","iam:PassRole","iam:CreateInstanceProfile","iam:TagInstanceProfile","iam:AddRoleToInstanceProfile","iam:RemoveRoleFromInstanceProfile",` +
+	`"iam:DeleteInstanceProfile","iam:GetInstanceProfile","iam:ListInstanceProfiles","eks:DescribeCluster","pricing:GetProducts","ssm:GetParameter",` +
+	`"sqs:DeleteMessage","sqs:GetQueueUrl","sqs:ReceiveMessage"]}]}`
+
+func standingObjects(nodeRole string, vpc ClusterVPC) []map[string]any {
+	type object = map[string]any
+	var subnets []any
+	for _, id := range slices.Sorted(slices.Values(vpc.SubnetIDs)) {
+		subnets = append(subnets, object{"id": id})
+	}
+	in := func(key string, values ...any) object { return object{"key": key, "operator": "In", "values": values} }
+	return []map[string]any{
+		{
+			"apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": object{"name": "default"},
+			"spec": object{
+				"role": nodeRole, "amiSelectorTerms": []any{object{"alias": "al2023@latest"}},
+				"subnetSelectorTerms": subnets, "securityGroupSelectorTerms": []any{object{"id": vpc.ClusterSecurityGroupID}},
+				"blockDeviceMappings": []any{object{"deviceName": "/dev/xvda", "ebs": object{"volumeSize": "100Gi", "volumeType": "gp3", "encrypted": true, "deleteOnTermination": true}}},
+			},
+		},
+		{
+			"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": object{"name": "default"},
+			"spec": object{
+				"template": object{"spec": object{
+					"nodeClassRef": object{"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default"},
+					"requirements": []any{
+						in("kubernetes.io/arch", "amd64"), in("kubernetes.io/os", "linux"), in("karpenter.sh/capacity-type", "on-demand"),
+						in("karpenter.k8s.aws/instance-category", "c", "m", "r"),
+					},
+					"expireAfter": "720h",
+				}},
+				"limits":     object{"cpu": "1000"},
+				"disruption": object{"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "1m"},
+			},
+		},
+	}
+}
