@@ -64,7 +64,7 @@ func TestWrongInput(t *testing.T) {
 		"unknown command":       {args: []string{"prevew"}, want: []string{`unknown command "prevew"`, "rehearse --help"}},
 		"unknown flag":          {args: []string{"preview", "--stak", "dev"}, want: []string{"unknown flag: --stak", "rehearse --help"}},
 		"an argument":           {args: []string{"preview", "dev"}, want: []string{`"dev"`, "rehearse --help"}},
-		"unknown stack":         {args: []string{"preview", "--stack", "prd"}, want: []string{"no Pulumi.prd.yaml", "dev, prod", "--stack"}},
+		"unknown stack":         {args: []string{"preview", "--stack", "prd"}, want: []string{"no Pulumi.prd.yaml", "dev, existing, prod", "--stack"}},
 		"unknown world":         {args: []string{"preview", "--world", "moon"}, want: []string{`"moon"`, "plain", "no-1.28"}},
 		"unknown region":        {args: []string{"preview", "--config", "aws:region=mars-1"}, want: []string{"mars-1", "us-west-1"}},
 		"no key=value":          {args: []string{"preview", "--config", "gpuSlices"}, want: []string{"--config gpuSlices is not KEY=VALUE", "gpuSlices=8"}},
