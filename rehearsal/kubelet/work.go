@@ -8,11 +8,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
@@ -30,14 +32,19 @@ const (
 const byNode = "node"
 
 func (k *Kubelet) connect() error {
+	// Thousands of pods are watched, and every answer to a patch is a whole one: in
+	// JSON they would cost the API server and this process several times the CPU.
+	admin := rest.CopyConfig(k.cfg.RESTConfig)
+	admin.ContentType = runtime.ContentTypeProtobuf
+	admin.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	var err error
-	if k.admin, err = kubernetes.NewForConfig(k.cfg.RESTConfig); err != nil {
+	if k.admin, err = kubernetes.NewForConfig(admin); err != nil {
 		return err
 	}
-	if k.nodeClient, err = kubernetes.NewForConfig(nodeConfig(k.cfg.RESTConfig)); err != nil {
+	if k.nodeClient, err = kubernetes.NewForConfig(nodeConfig(admin)); err != nil {
 		return err
 	}
-	k.leaseClient, err = coordinationv1.NewForConfig(nodeConfig(k.cfg.RESTConfig))
+	k.leaseClient, err = coordinationv1.NewForConfig(nodeConfig(admin))
 	return err
 }
 

@@ -43,7 +43,7 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-// slices is what the dev stack makes of a GPU.
+// slicesOfDev is how many slices the dev stack makes of a GPU.
 const slicesOfDev = 4
 
 func benchmarkScale(b *testing.B, pods int) {

@@ -70,6 +70,12 @@ func (w *World) Settle(ctx context.Context, objects []workload.Object, seen func
 	if err != nil {
 		return Cluster{}, err
 	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	allSettled, err := watchSettled(watching, client)
+	if err != nil {
+		return Cluster{}, err
+	}
 	since, last := time.Now(), ""
 	for {
 		begin := time.Now()
@@ -87,9 +93,12 @@ func (w *World) Settle(ctx context.Context, objects []workload.Object, seen func
 			return cluster, nil
 		}
 		seen(strings.Join(open, "; "), cluster)
-		// Looking takes a fifth of the time at most, however much there is to see.
-		if err := sleep(ctx, max(poll, 4*time.Since(begin))); err != nil {
-			return cluster, fmt.Errorf("pods are not settled: %s: %w", strings.Join(open, "; "), err)
+		select {
+		case <-ctx.Done():
+			return cluster, fmt.Errorf("pods are not settled: %s: %w", strings.Join(open, "; "), context.Cause(ctx))
+		case <-allSettled:
+		case <-time.After(max(poll, 4*time.Since(begin))):
+			// Looking takes a fifth of the time at most, however much there is to see.
 		}
 	}
 }
