@@ -336,7 +336,7 @@ func TestTheirKarpenterProblems(t *testing.T) {
 		change func(map[string]any)
 		want   []string
 	}{
-		"the gate is off":          {deployment, gates("NodeRepair=true,NodeOverlay=false"), []string{"Deployment kube-system/karpenter is not set: the feature gate NodeOverlay on", helm}},
+		"the gate is off":          {deployment, gates("NodeRepair=true,NodeOverlay=false"), []string{`Deployment kube-system/karpenter's feature gate NodeOverlay is "off": on`, helm}},
 		"the gate is not named":    {deployment, gates("NodeRepair=true"), []string{helm}},
 		"no gates":                 {deployment, func(o map[string]any) { delete(containers(o), "env") }, []string{helm}},
 		"the gate is misspelt":     {deployment, gates("NodeOverlay=on"), []string{helm}},
@@ -360,7 +360,7 @@ func TestTheirKarpenterProblems(t *testing.T) {
 			containers(o)["image"] = "mirror.example:5000/karpenter:main@sha256:1"
 		}, nil},
 		"no controller": {deployment, func(o map[string]any) { containers(o)["name"], containers(o)["image"] = "web", "nginx:1" },
-			[]string{"Karpenter's controller, a container of an image named controller", "kubectl get deployments -A -l app.kubernetes.io/name=karpenter"}},
+			[]string{`karpenterDeployment is "kube-system/karpenter": the Deployment of Karpenter's controller`, "kubectl get deployments -A -l app.kubernetes.io/name=karpenter"}},
 		"Bottlerocket": {class, func(o map[string]any) {
 			put(o, []any{map[string]any{"alias": "bottlerocket@latest"}}, "spec", "amiSelectorTerms")
 		}, []string{`EC2NodeClass default is "bottlerocket"`, "kubectl edit ec2nodeclass default"}},

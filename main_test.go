@@ -257,7 +257,7 @@ func TestProblems(t *testing.T) {
 		"a cluster of others": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28"} }, nil,
 			[]string{"1 problem", "made by others: it has no tag eks-gpu-slicing/cluster", "pulumi config set existingCluster gpu-slicing"}},
 		"a queue of others": {func(w *world) { w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {}} }, nil,
-			[]string{"queue gpu-slicing-karpenter is not set: a name that no queue has", "aws sqs delete-queue --region us-west-1 --queue-url https://sqs/gpu-slicing-karpenter"}},
+			[]string{`the interruption queue is "gpu-slicing-karpenter": a name that no other queue has`, "aws sqs delete-queue --region us-west-1 --queue-url https://sqs/gpu-slicing-karpenter"}},
 		"the stack's queue, and one of another name": {func(w *world) {
 			w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {"eks-gpu-slicing/cluster": "gpu-slicing"}, "gpu-slicing-karpenter-2": {}}
 		}, nil, nil},

@@ -44,22 +44,25 @@ func NewExisting(ctx *pulumi.Context, name string, args *ExistingArgs, opts ...p
 	}
 	s := args.Settings
 	in := []pulumi.ResourceOption{pulumi.Parent(k), pulumi.Provider(args.Cluster.Kubernetes)}
-	if err := ctx.Log.Info(fmt.Sprintf("installKarpenter is false: the cluster's own Karpenter is Deployment %s, and GPU nodes are made of its EC2NodeClass %s", s.KarpenterDeployment, s.NodeClass), nil); err != nil {
+	if err := ctx.Log.Info(fmt.Sprintf("installKarpenter is false: Deployment %s is the cluster's own Karpenter, and EC2NodeClass %s what GPU nodes are made of; if it has none: pulumi config rm installKarpenter && pulumi config rm nodeClass, and the stack installs one",
+		s.KarpenterDeployment, s.NodeClass), nil); err != nil {
 		return nil, err
 	}
-	// A chart older than the controller leaves out what the controller knows.
-	var definition, deployment, class read
+	// One after the other: where there is no Karpenter, there is nothing of its.
+	var deployment, definition, class read
 	for _, one := range []struct {
 		typ, name, id string
 		into          *read
 	}{
-		{"kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "karpenter-crd", "nodeoverlays.karpenter.sh", &definition},
 		{"kubernetes:apps/v1:Deployment", "karpenterDeployment", s.KarpenterDeployment, &deployment},
+		// A chart of the definitions that is older than the controller has no overlays.
+		{"kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "karpenter-crd", "nodeoverlays.karpenter.sh", &definition},
 		{"kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "nodeClass", s.NodeClass, &class},
 	} {
 		if err := ctx.ReadResource(one.typ, one.name, pulumi.ID(one.id), nil, one.into, in...); err != nil {
 			return nil, fmt.Errorf("%s: %w", one.name, err)
 		}
+		in = append(slices.Clip(in), pulumi.DependsOn([]pulumi.Resource{one.into}))
 	}
 	k.Controller = &deployment
 	fit := outputs.Of(func(v []string) (string, error) {
@@ -123,7 +126,7 @@ func (c controller) check(s *settings.Settings) (problems settings.Problems, war
 	helm := "helm upgrade " + cmp.Or(c.metadata.Labels["app.kubernetes.io/instance"], "karpenter") + " " + chartSource + "karpenter --namespace " + namespace + " --reuse-values"
 	found := c.container()
 	if found == nil {
-		problems.Add(at, "", "Karpenter's controller, a container of an image named controller or karpenter; set karpenterDeployment to the one that has it",
+		problems.Add("karpenterDeployment", s.KarpenterDeployment, "the Deployment of Karpenter's controller; this one has no container named controller, and none of an image named controller or karpenter",
 			settings.Set("karpenterDeployment", "NAMESPACE/NAME")+"; kubectl get deployments -A -l app.kubernetes.io/name=karpenter lists it")
 		return problems, nil
 	}
@@ -150,7 +153,7 @@ func (c controller) check(s *settings.Settings) (problems settings.Problems, war
 		if ok {
 			version = " --version " + release.String() // or Helm would take the newest
 		}
-		problems.Add(at, "", "the feature gate "+gate+" on: off, Karpenter ignores the slices and launches a GPU node for each pod", helm+version+" --set settings.featureGates.nodeOverlay=true")
+		problems.Add(at+"'s feature gate "+gate, "off", "on: without it Karpenter ignores the slices and launches a GPU node for each pod", helm+version+" --set settings.featureGates.nodeOverlay=true")
 	}
 	return problems, warnings
 }

@@ -53,8 +53,10 @@ type Account struct {
 	// looks at the state of others.
 	mu     sync.Mutex
 	serial int
-	// born is what others had made when the account was born: see Stand.
-	born []Resource
+	// stands is the cluster that others have made, and born all that was made with it:
+	// see Stand.
+	stands *Standing
+	born   []Resource
 
 	iam    iamState
 	ec2    ec2State

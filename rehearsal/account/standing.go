@@ -89,8 +89,15 @@ func (a *Account) Stand() (*Standing, error) {
 	found := a.Leftovers()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.born = found
+	a.stands, a.born = built, found
 	return built, nil
+}
+
+// Standing is what [Account.Stand] made; nil before that, and in a world without a cluster.
+func (a *Account) Standing() *Standing {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stands
 }
 
 // maker makes one thing after the other until one is refused.

@@ -1,5 +1,5 @@
 // Package planning starts an engine that can preview a stack, and no more: over a
-// simulated account, without a cluster.
+// simulated account, without an API server.
 package planning
 
 import (
@@ -21,9 +21,15 @@ import (
 const anyRegion = "us-west-2"
 
 // Account makes the account that a project's stack is planned in, of a kind of
-// world. The error names the regions, or the worlds, that there are.
+// world, with the cluster that stands in it. The error names the regions, or the
+// worlds, that there are.
 func Account(project *engine.Project, world string) (*account.Account, error) {
-	return account.New(account.Options{Region: cmp.Or(project.Config("aws:region"), anyRegion), World: world})
+	a, err := account.New(account.Options{Region: cmp.Or(project.Config("aws:region"), anyRegion), World: world})
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.Stand()
+	return a, err
 }
 
 // Options say what to plan.
@@ -39,11 +45,12 @@ type Options struct {
 
 // Start starts the engine. Whoever starts it closes it.
 func Start(ctx context.Context, o Options) (*engine.Engine, error) {
+	reach := connect(o.Account.Standing())
 	return engine.Start(ctx, engine.Options{
 		CLI: o.Tools.CLI.Path, Program: o.Tools.Program, Project: o.Project, Dir: o.Dir,
 		Providers: map[string]func() plugin.Provider{
 			"aws":        aws.New(o.Account),
-			"kubernetes": func() plugin.Provider { return kubernetes.New(nil) },
+			"kubernetes": func() plugin.Provider { return kubernetes.New(reach) },
 		},
 		Component:  &engine.Component{Package: "eks", Command: o.Tools.Component.Command},
 		PolicyPack: &engine.PolicyPack{Dir: filepath.Join(o.Checkout, "policy"), Program: o.Tools.Policies},
