@@ -105,12 +105,14 @@ func TestExistingMakes(t *testing.T) {
 		agent       map[string]string
 		made, reads []string
 	}{
-		"its own Karpenter is used":      {nil, nil, pool, []string{crdRead, deploymentRead, classRead}},
-		"Karpenter is installed":         {installs, nil, slices.Concat(installed, cpu, []string{agent}), nil},
-		"the agent is there":             {installs, map[string]string{}, slices.Concat(installed, cpu), nil},
-		"the agent is the stack's":       {installs, map[string]string{"eks-gpu-slicing/cluster": "platform"}, slices.Concat(installed, cpu, []string{agent}), nil},
-		"the agent is another stack's":   {installs, map[string]string{"eks-gpu-slicing/cluster": "other"}, slices.Concat(installed, cpu), nil},
-		"no CPU pools":                   {with(installs, map[string]string{"cpuLimit": "0"}), map[string]string{}, installed, nil},
+		"its own Karpenter is used":    {nil, nil, pool, []string{crdRead, deploymentRead, classRead}},
+		"Karpenter is installed":       {installs, nil, slices.Concat(installed, cpu, []string{agent}), nil},
+		"the agent is there":           {installs, map[string]string{}, slices.Concat(installed, cpu), nil},
+		"the agent is the stack's":     {installs, map[string]string{"eks-gpu-slicing/cluster": "platform"}, slices.Concat(installed, cpu, []string{agent}), nil},
+		"the agent is another stack's": {installs, map[string]string{"eks-gpu-slicing/cluster": "other"}, slices.Concat(installed, cpu), nil},
+		"no CPU pools":                 {with(installs, map[string]string{"cpuLimit": "0"}), map[string]string{}, installed, nil},
+		"no pool gpu": {map[string]string{"gpuLimit": "0", "gpuPools": `[{"name":"more","limit":1}]`}, nil, []string{pluginConf + "-more", plugin + "-more", "kubernetes:karpenter.sh/v1:NodePool::pools-more",
+			"kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-more-1-per-node"}, []string{crdRead, deploymentRead, classRead}},
 		"GPU nodes that are there":       {map[string]string{"gpuNodeLabel": "a=b", "nodeClass": ""}, nil, []string{pluginConf, plugin}, nil},
 		"GPU nodes there, and Karpenter": {with(installs, map[string]string{"gpuNodeLabel": "a=b", "cpuLimit": "0"}), map[string]string{}, slices.DeleteFunc(slices.Clone(installed), func(k string) bool { return k == gpuPool || k == overlay || k == gpuClass }), nil},
 	} {
@@ -269,6 +271,7 @@ func TestExistingProblems(t *testing.T) {
 		"Auto Mode, and nodes that are there":        {change(func(c *standing) { c.autoMode = true }), map[string]string{"gpuNodeLabel": "a=b", "nodeClass": ""}, nil},
 		"an AMI family the version has not":          {nil, map[string]string{"installKarpenter": "true", "nodeClass": "", "amiFamily": "al2"}, []string{`amiFamily is "al2": al2023 on Kubernetes 1.34`}},
 		"a subnet of another VPC":                    {func(w *world) { w.subnets["subnet-x"] = subnet{"a", "az1", true, "vpc-x"} }, map[string]string{"installKarpenter": "true", "nodeClass": "", "nodeSubnets": `["subnet-x"]`}, []string{`nodeSubnets is "subnet-x": a subnet of the cluster's VPC, vpc-placeholder; this one is of vpc-x`}},
+		"subnets in Local Zones only":                {change(func(c *standing) { c.subnets = nil }), installs, []string{"nodeSubnets is not set: a subnet in an availability zone"}},
 		"a Kubernetes that Karpenter is too old for": {change(func(c *standing) { c.version = "1.37" }), installs, []string{`karpenterVersion is "1.14.1": a release for Kubernetes 1.37; this one is for 1.26 to 1.36`}},
 		"no type is offered":                         {func(w *world) { delete(w.offered, "g4dn.xlarge") }, nil, []string{`gpuInstanceTypes is "g4dn.xlarge"`}},
 		"types of nodes that are there":              {func(w *world) { w.offered = nil }, map[string]string{"gpuNodeLabel": "a=b", "nodeClass": ""}, nil},

@@ -91,7 +91,7 @@ func run(ctx *pulumi.Context, config map[string]string, refuse func(settings.Pro
 	ctx.Export("clusterEndpoint", c.Endpoint)
 	ctx.Export("nodeRoleName", k.NodeRole)
 	ctx.Export("interruptionQueue", k.Queue)
-	ctx.Export("gpuSlices", pulumi.Int(s.GPUPools[0].Slices))
+	ctx.Export("gpuSlices", pulumi.Int(found.pools[0].Sharing.Slices))
 	ctx.Export("gpuPools", gpu.Summary(found.pools))
 	ctx.Export("nodePools", pulumi.ToStringArray(pools.Names))
 	return nil

@@ -62,7 +62,7 @@ func (c standing) answer(name string) map[string]any {
 		"accessConfigs":          []any{map[string]any{"authenticationMode": c.mode}},
 		"certificateAuthorities": []any{map[string]any{"data": "Y2E="}},
 		"computeConfigs":         []any{map[string]any{"enabled": c.autoMode}},
-		"vpcConfig":              map[string]any{"vpcId": "vpc-placeholder", "clusterSecurityGroupId": securityGroup, "subnetIds": anys(c.subnets)},
+		"vpcConfig":              map[string]any{"endpointPublicAccess": true, "vpcId": "vpc-placeholder", "clusterSecurityGroupId": securityGroup, "subnetIds": anys(c.subnets)},
 	}
 }
 

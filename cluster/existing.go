@@ -73,6 +73,9 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 	if len(found.CertificateAuthorities) > 0 {
 		e.authority = found.CertificateAuthorities[0].Data
 	}
+	if err := warnPrivate(ctx, s, found.VpcConfig); err != nil {
+		return nil, err
+	}
 	e.Network, err = nodeNetwork(ctx, s, found.VpcConfig, opts...)
 	if err := problems.Collect(err); err != nil {
 		return nil, err
@@ -206,10 +209,23 @@ func nodeNetwork(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVp
 			network.Zones = append(network.Zones, subnet.AvailabilityZone)
 		}
 	}
+	if len(network.SubnetIDs) == 0 && len(problems) == 0 {
+		problems.Add("nodeSubnets", strings.Join(s.NodeSubnets, " "), "a subnet in an availability zone, for Karpenter's nodes: the cluster's own are in Local or Wavelength Zones",
+			"aws ec2 describe-subnets --region "+s.Region+" --filters Name=vpc-id,Values="+vpc.VpcId+"; then "+settings.Set("nodeSubnets[0]", "ID"))
+	}
 	slices.Sort(network.SubnetIDs)
 	slices.Sort(network.Zones)
 	network.Zones = slices.Compact(network.Zones)
 	return network, problems.Err()
+}
+
+// warnPrivate warns of an endpoint that only the cluster's network reaches: from
+// elsewhere the engine waits in vain, and says that the cluster is unreachable.
+func warnPrivate(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVpcConfig) error {
+	if vpc.EndpointPublicAccess {
+		return nil
+	}
+	return ctx.Log.Warn(fmt.Sprintf("the API endpoint of cluster %s is private: run Pulumi where VPC %s is reached, or it will find the cluster unreachable", s.ClusterName, vpc.VpcId), nil)
 }
 
 // lacksAgent tells whether the stack has the Pod Identity agent to make: there is

@@ -27,8 +27,11 @@ func WarnSpotRole(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 	if len(roles.Names) > 0 {
 		return nil
 	}
-	return ctx.Log.Warn("the account has no AWSServiceRoleForEC2Spot, so no spot instance can start and nodes will be on-demand; mend: "+
-		settings.Set("createSpotRole", "true"), nil)
+	mend := settings.Set("createSpotRole", "true")
+	if !s.InstallKarpenter {
+		mend = "aws iam create-service-linked-role --aws-service-name " + spotService
+	}
+	return ctx.Log.Warn("the account has no AWSServiceRoleForEC2Spot, so no spot instance can start and nodes will be on-demand; mend: "+mend, nil)
 }
 
 // addSpotRole creates the role when the settings ask for it. It is one of a

@@ -42,6 +42,7 @@ func (l *loader) existing(s *Settings) {
 	l.own("nodeClass", s.Existing && !installs, "the Karpenter of an existing cluster, with installKarpenter false")
 	l.own("nodeSubnets", s.Existing && installs, "the nodes of a Karpenter that the stack installs into an existing cluster")
 	l.own("nodeSecurityGroups", s.Existing && installs, "the nodes of a Karpenter that the stack installs into an existing cluster")
+	l.own("createSpotRole", installs, "the nodes of a Karpenter that the stack installs")
 	l.own("secretsEncryption", !s.Existing, "a cluster that the stack makes")
 	s.KarpenterDeployment = l.matching("karpenterDeployment", deploymentPattern, "NAMESPACE/NAME of a Deployment")
 	s.NodeClass = l.nodeClass()

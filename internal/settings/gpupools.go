@@ -35,9 +35,8 @@ type GPUPool struct {
 	Sharing string
 	// Limit caps the pool, in physical GPUs.
 	Limit int
-	// Nodes are those that have this label, made by other means; the zero value is
-	// for nodes that Karpenter launches for the pool. InstanceTypes and Limit are of
-	// these only.
+	// Nodes are those that have this label, made by other means: InstanceTypes and Limit
+	// are then empty. The zero value is for nodes that Karpenter launches for the pool.
 	Nodes NodeLabel
 	// From names the settings that these values come from.
 	From GPUPoolKeys
@@ -61,13 +60,14 @@ func (l *loader) standardGPUPool() GPUPool {
 		InstanceTypes: l.instanceTypes(from.InstanceTypes, l.text(from.InstanceTypes)),
 		Slices:        l.integer(from.Slices, MaxSlices),
 		Sharing:       l.oneOf(from.Sharing, sharings...),
-		Limit:         l.integer(from.Limit, maxGPUs),
+		Limit:         l.wholeNumber(from.Limit, l.text(from.Limit), l.standard(from.Limit), 0, maxGPUs),
 		Nodes:         l.nodeLabel("gpuNodeLabel", l.text("gpuNodeLabel")),
 	}
 }
 
 // gpuPools reads the pool of the simple settings and those of gpuPools, in this
-// order. What an entry leaves out it takes from the first.
+// order. What an entry leaves out it takes from the first, which a limit of 0 leaves
+// out itself.
 func (l *loader) gpuPools() []GPUPool {
 	const key = "gpuPools"
 	standard := l.standardGPUPool()
@@ -89,10 +89,19 @@ func (l *loader) gpuPools() []GPUPool {
 			l.reject(at, p.Nodes.String(), "a label of its own: a node has one device plugin, and the nodes with this one have that of pool "+pools[same].Name, remove(at))
 		}
 	}
+	none := standard.Limit == 0 && l.text("gpuLimit") == "0" && standard.Nodes == NodeLabel{}
+	if none && len(pools) == 1 {
+		l.reject("gpuLimit", "0", "at least 1, or gpuPools: without any there are no GPUs to slice", Set("gpuLimit", l.standard("gpuLimit")))
+	} else if none {
+		pools = pools[1:]
+	}
 	for i := range pools {
 		// One slice is a whole GPU, whatever the strategy; a strategy of none
 		// gives whole GPUs, whatever the number.
 		p := &pools[i]
+		if p.Nodes != (NodeLabel{}) {
+			p.InstanceTypes, p.Limit = nil, 0
+		}
 		if p.Slices == 1 && p.Sharing != "" {
 			p.Sharing = SharingNone
 		} else if p.Sharing == SharingNone && p.Slices > 1 {
@@ -124,6 +133,14 @@ const (
 func (e *poolEntry) pool(standard GPUPool, before []GPUPool) GPUPool {
 	p := standard
 	p.Name, p.Nodes = e.name(before), NodeLabel{}
+	if text, at, ok := e.field(fieldNodeLabel); ok {
+		p.Nodes = e.nodeLabel(at, unquoted(text))
+		for _, name := range []string{fieldInstanceTypes, fieldLimit} {
+			if text, other, ok := e.field(name); ok {
+				e.reject(other, unquoted(text), "not to be set: it is about nodes that Karpenter launches, and those of "+at+" are there by other means", remove(other))
+			}
+		}
+	}
 	if text, at, ok := e.field(fieldInstanceTypes); ok {
 		p.InstanceTypes, p.From.InstanceTypes = e.instanceTypes(at, text), at
 	}
@@ -135,14 +152,8 @@ func (e *poolEntry) pool(standard GPUPool, before []GPUPool) GPUPool {
 	}
 	if text, at, ok := e.field(fieldLimit); ok {
 		p.Limit, p.From.Limit = e.wholeNumber(at, text, e.standard("gpuLimit"), 1, maxGPUs), at
-	}
-	if text, at, ok := e.field(fieldNodeLabel); ok {
-		p.Nodes = e.nodeLabel(at, unquoted(text))
-		for _, name := range []string{fieldInstanceTypes, fieldLimit} {
-			if text, other, ok := e.field(name); ok {
-				e.reject(other, unquoted(text), "not to be set: it is about nodes that Karpenter launches, and those of "+at+" are there by other means", remove(other))
-			}
-		}
+	} else if p.Limit == 0 && e.text("gpuLimit") == "0" && p.Nodes == (NodeLabel{}) {
+		e.reject(at, "", fmt.Sprintf("a whole number from 1 to %d: gpuLimit, which it would be, is 0", maxGPUs), Set(at, e.standard("gpuLimit")))
 	}
 	if _, at, own := e.field(fieldSlices); own && p.Slices > 1 && p.Sharing == SharingNone {
 		want, mend := "1, or left out: "+p.From.Sharing+" is none, which gives whole GPUs", remove(at)

@@ -31,6 +31,12 @@ func FuzzLoad(f *testing.F) {
 		{"gpuPools", `[{"name":"training","sharing":"none"},{"name":"a-2","instanceTypes":["g5.xlarge"],"slices":8,"sharing":"mps","limit":3}]`, "gpuLimit", "1"},
 		{"gpuPools", `[{"name":"a","slices":1},null,{"nam":1}]`, "gpuSharing", "none"},
 		{"gpuPools", `[{"name":"a","sharing":"none","slices":4,"instanceTypes":[""]}]`, "gpuPool", "x"},
+		{"gpuLimit", "0", "gpuPools", `[{"name":"a","limit":3},{"name":"b","nodeLabel":"a/b=c"}]`},
+		{"gpuNodeLabel", "eks.amazonaws.com/nodegroup=gpu", "gpuPools", `[{"name":"a"}]`},
+		{"existingCluster", "platform", "nodeSubnets", `["subnet-1"]`},
+		{"existingCluster", "platform", "amiFamily", "al2"},
+		{"installKarpenter", "false", "nodeClass", "default"},
+		{"secretsEncryption", "arn:aws:kms:us-west-1:111122223333:key/1", "aws:assumeRole", `{"roleArn":"arn:aws:iam::111122223333:role/x","externalId":1}`},
 		{"kubernetesVersion", "1.35", "amiFamily", "al2023"},
 		{"kubernetesVersion", "1.3", "amiFamily", "al2"},
 		{"controllerMin", "450", "controllerMax", "2"},
@@ -65,7 +71,8 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, p := range s.GPUPools {
-			if p.Slices < 1 || p.Slices > MaxSlices || p.Limit < 1 || len(p.InstanceTypes) == 0 || (p.Slices == 1) != (p.Sharing == SharingNone) {
+			launched := p.Nodes == NodeLabel{}
+			if p.Slices < 1 || p.Slices > MaxSlices || (p.Limit > 0) != launched || (len(p.InstanceTypes) > 0) != launched || (p.Slices == 1) != (p.Sharing == SharingNone) {
 				t.Fatalf("no pool: %+v", p)
 			}
 		}
@@ -94,18 +101,32 @@ func asConfig(t *testing.T, s *Settings) map[string]string {
 	}
 	tags := maps.Clone(s.Tags)
 	maps.DeleteFunc(tags, func(name, _ string) bool { return strings.HasPrefix(name, "eks-gpu-slicing/") }) // set by the stack itself
-	var more []map[string]any
-	for _, p := range s.GPUPools[1:] {
-		more = append(more, map[string]any{
-			"name": p.Name, "instanceTypes": p.InstanceTypes, "slices": p.Slices, "sharing": p.Sharing, "limit": p.Limit,
-		})
+	gpu, others := GPUPool{Slices: 1, Sharing: SharingNone}, s.GPUPools                                     // where there is no pool gpu
+	if others[0].Name == PoolGPU {
+		gpu, others = others[0], others[1:]
 	}
-	gpu := s.GPUPools[0]
+	label := ""
+	if gpu.Nodes != (NodeLabel{}) {
+		label, gpu.Limit = gpu.Nodes.String(), 1
+	}
+	if gpu.InstanceTypes == nil {
+		gpu.InstanceTypes = []string{"g4dn.xlarge"} // which nobody looks at
+	}
+	var more []map[string]any
+	for _, p := range others {
+		one := map[string]any{"name": p.Name, "slices": p.Slices, "sharing": p.Sharing}
+		if p.Nodes == (NodeLabel{}) {
+			one["instanceTypes"], one["limit"] = p.InstanceTypes, p.Limit
+		} else {
+			one["nodeLabel"] = p.Nodes.String()
+		}
+		more = append(more, one)
+	}
 	return valid(map[string]string{
 		"aws:region": s.Region, "clusterName": s.ClusterName, "kubernetesVersion": s.Version.String(), "amiFamily": string(s.AMIFamily),
 		"amiVersion": s.AMIVersion, "publicAccessCidrs": text(s.PublicAccessCIDRs), "cpuLimit": strconv.Itoa(s.CPULimit),
 		"gpuSlices": strconv.Itoa(gpu.Slices), "gpuSharing": gpu.Sharing, "gpuInstanceTypes": text(gpu.InstanceTypes), "gpuLimit": strconv.Itoa(gpu.Limit),
-		"gpuPools": text(more), "controllerInstanceType": s.ControllerInstanceType, "controllerMin": strconv.Itoa(s.ControllerMin),
+		"gpuNodeLabel": label, "gpuPools": text(more), "controllerInstanceType": s.ControllerInstanceType, "controllerMin": strconv.Itoa(s.ControllerMin),
 		"controllerMax": strconv.Itoa(s.ControllerMax), "controllerDesired": strconv.Itoa(s.ControllerDesired),
 		"karpenterVersion": s.KarpenterVersion, "devicePluginVersion": s.DevicePluginVersion,
 		"createSpotRole": strconv.FormatBool(s.CreateSpotRole), "tags": text(tags),
