@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	awseks "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
@@ -46,13 +49,17 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 	if err != nil {
 		return fmt.Errorf("launch template: %w", err)
 	}
+	amiType := AMIType(s.AMIFamily, args.ControllerType.Arch)
+	generation := fingerprint(append([]string{amiType, s.ControllerInstanceType}, args.Network.SubnetIDs...)...)
 	group, err := awseks.NewNodeGroup(ctx, name+"-controllers", &awseks.NodeGroupArgs{
-		ClusterName:   c.Name,
-		NodeGroupName: pulumi.String(s.Name("controllers", 63)), // CreateNodegroup's limit
+		ClusterName: c.Name,
+		// EKS changes none of these in place. With them in its name, the new group stands
+		// before the old one goes, and Karpenter and CoreDNS are never without a node.
+		NodeGroupName: pulumi.String(s.Name("controllers-"+generation, 63)), // CreateNodegroup's limit
 		NodeRoleArn:   role.Arn,
 		SubnetIds:     pulumi.ToStringArray(args.Network.SubnetIDs),
 		Version:       pulumi.String(s.Version.String()),
-		AmiType:       pulumi.String(AMIType(s.AMIFamily, args.ControllerType.Arch)),
+		AmiType:       pulumi.String(amiType),
 		InstanceTypes: pulumi.ToStringArray([]string{s.ControllerInstanceType}),
 		LaunchTemplate: awseks.NodeGroupLaunchTemplateArgs{
 			Id:      template.ID(),
@@ -74,6 +81,12 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 
 	_, err = coreDNS.add(ctx, name, c.Name, parent, pulumi.DependsOn([]pulumi.Resource{group}))
 	return err
+}
+
+// fingerprint tells lists of texts apart, in six letters and digits.
+func fingerprint(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return hex.EncodeToString(sum[:])[:6]
 }
 
 // launchTemplate is what a node group cannot say itself. It names no AMI, no

@@ -8,7 +8,7 @@ import (
 // Names are what a stack's things go by. The program makes them of the cluster's name and the region
 // (its settings.Name); TestNamesAreTheProgramsOwn holds them together.
 type Names struct {
-	Cluster, LogGroup, Nodegroup, LaunchTemplate, Queue string
+	Cluster, LogGroup, LaunchTemplate, Queue string
 	// KeyAlias is the alias of the KMS key for the cluster's secrets, if the stack has its own.
 	KeyAlias               string
 	Roles, Policies, Rules []string
@@ -31,7 +31,7 @@ func (t Tag) String() string { return t.Key + "=" + t.Value }
 func NamesOf(cluster, region string) Names {
 	n := Names{
 		Cluster: cluster, LogGroup: "/aws/eks/" + cluster + "/cluster",
-		Nodegroup: name(cluster, "controllers", 63), LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
+		LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
 		KeyAlias:    "alias/eks/" + cluster,
 		ProfilePath: "/karpenter/" + region + "/" + cluster + "/",
 		Tag:         Tag{"eks-gpu-slicing/cluster", cluster},

@@ -68,7 +68,7 @@ func TestNamesAreAll(t *testing.T) {
 		`"controller", 255`, // a tag's value
 		`"controller-node-"+s.Region, MaxRoleName`,
 		`"controllers", 128`,
-		`"controllers", 63`,
+		`"controllers-"+generation, 63`, // found by the cluster that it is of
 		`"karpenter", 80`,
 		`"karpenter-"+p.Part+"-"+s.Region, 128`,
 		`"karpenter-"+r.name, 64`,

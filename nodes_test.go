@@ -1,0 +1,42 @@
+package main
+
+import "testing"
+
+// TestControllersStayUp: where EKS cannot change the controllers' node group, a new one
+// comes before the old one goes, by another name; where it can, the name stays.
+func TestControllersStayUp(t *testing.T) {
+	t.Parallel()
+	name := func(w *world, changes map[string]string) string {
+		t.Helper()
+		config := map[string]string{}
+		for key, value := range changes {
+			config["eks-gpu-slicing:"+key] = value
+		}
+		r, err := plan(t, w, stackConfig(t, "dev", config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.resources[nodeGroup].inputs["nodeGroupName"].StringValue()
+	}
+	newer := plainWorld()
+	newer.versions["1.32"], newer.versions["1.33"] = "EXTENDED_SUPPORT", "EXTENDED_SUPPORT"
+	moved := plainWorld()
+	moved.subnets["subnet-placeholder3"] = subnet{"c", "az2", true, ""}
+	base := name(plainWorld(), nil)
+	for what, c := range map[string]struct {
+		name     string
+		replaced bool
+	}{
+		"another number of slices":    {name(plainWorld(), map[string]string{"gpuSlices": "8"}), false},
+		"more controllers":            {name(plainWorld(), map[string]string{"controllerDesired": "3"}), false},
+		"a version of the family":     {name(newer, map[string]string{"kubernetesVersion": "1.32"}), false},
+		"a version of another":        {name(newer, map[string]string{"kubernetesVersion": "1.33"}), true},
+		"another family":              {name(plainWorld(), map[string]string{"amiFamily": "al2023"}), true},
+		"another instance type":       {name(plainWorld(), map[string]string{"controllerInstanceType": "m7i.large"}), true},
+		"another subnet of the VPC's": {name(moved, nil), true},
+	} {
+		if (c.name != base) != c.replaced {
+			t.Errorf("%s: %s becomes %s", what, base, c.name)
+		}
+	}
+}
