@@ -229,6 +229,21 @@ func TestKubeconfig(t *testing.T) {
 	}
 }
 
+// TestKubeconfigOfOwnCluster: the component's own leaves profile and region out.
+func TestKubeconfigOfOwnCluster(t *testing.T) {
+	t.Parallel()
+	r, err := plan(t, plainWorld(), stackConfig(t, "dev", map[string]string{"aws:profile": "ml"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := r.resources["pulumi:providers:kubernetes::cluster"].inputs["kubeconfig"].StringValue()
+	for _, part := range []string{`"server":"https://endpoint"`, `"--region","us-west-1","--cluster-name","gpu-slicing"`, `"--profile","ml"`} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the kubeconfig lacks %s: %s", part, text)
+		}
+	}
+}
+
 // TestExistingProblems: what keeps a stack from working in a cluster that is there,
 // found before anything is made.
 func TestExistingProblems(t *testing.T) {
