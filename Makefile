@@ -49,6 +49,10 @@ bench: go ## Time previews with the engine's own floor beside them, runs, foreca
 	cd rehearsal && $(GO) test -run '^$$' -bench 'Preview|Run' -benchtime 5x ./scenario
 	cd rehearsal && $(GO) test -run '^$$' -bench 'Forecast|Scale' -benchtime 1x -timeout 60m ./scenario
 
+.PHONY: soak
+soak: go ## The long sweeps: updates killed at twenty points, each permission taken away: some hours
+	cd rehearsal && SOAK=1 $(GO) test -count=1 -run Soak -v -timeout 6h ./scenario
+
 .PHONY: lint
 lint: generated ## Lint both modules and the workflows, and check what is generated
 	$(GO) mod tidy -diff
