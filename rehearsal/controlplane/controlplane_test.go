@@ -134,6 +134,22 @@ func TestLife(t *testing.T) {
 		}
 	})
 
+	t.Run("the API server restarts", func(t *testing.T) {
+		before := cp.components[apiserver].ID()
+		if err := cp.RestartAPIServer(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if before.Alive() || !cp.components[apiserver].ID().Alive() {
+			t.Error("the old API server runs, or the new one does not")
+		}
+		if err := cp.Err(); err != nil {
+			t.Errorf("the restart counts as a failure: %v", err)
+		}
+		if _, err := admin.AppsV1().Deployments("default").Get(t.Context(), deployment().Name, metav1.GetOptions{}); err != nil {
+			t.Errorf("what was there before: %v", err)
+		}
+	})
+
 	t.Run("the garbage collector follows new kinds", func(t *testing.T) {
 		client, err := dynamic.NewForConfig(cp.RESTConfig())
 		if err != nil {

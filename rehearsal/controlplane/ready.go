@@ -21,7 +21,9 @@ func (cp *ControlPlane) await(ctx context.Context, component string, check func(
 		every = 20 * time.Millisecond
 		most  = 2 * time.Minute // on a machine so loaded that nothing moves
 	)
+	cp.mu.Lock()
 	p := cp.components[component]
+	cp.mu.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not within %v", most))
 	defer cancel()
 	ticker := time.NewTicker(every)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +64,7 @@ type run struct {
 
 	ready  bool
 	stopBy time.Time
+	killed bool // see [Kubelet.KillContainers]
 }
 
 // ask tells the run to end by a given time. An earlier time replaces a later one.
@@ -166,6 +168,9 @@ func (c *container) launch(view *Container) {
 	p.node.kubelet.running.Go(func() {
 		defer cancel()
 		r.exit = runImage(ctx, image, view)
+		if r.wasKilled() {
+			r.exit = Exit{Code: 128 + int32(syscall.SIGKILL)}
+		}
 		p.node.withdraw(r)
 		close(r.ended)
 		p.node.kubelet.wakePod(p.key)

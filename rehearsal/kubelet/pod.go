@@ -44,7 +44,8 @@ type pod struct {
 	// mountFailure is the last reason why a volume is not there, to tell it once.
 	mountFailure string
 
-	mu sync.Mutex // guards fields of the containers' runs
+	mu     sync.Mutex // guards what follows, and fields of the containers' runs
+	killed bool       // its containers' runs are to be killed
 }
 
 // syncPod brings one pod on: it decides on its admission, runs its containers as
@@ -180,6 +181,7 @@ func (p *pod) advance(ctx context.Context, object *corev1.Pod, now time.Time) ti
 		return 0
 	}
 	var next wake
+	p.killRuns()
 	for _, c := range p.containers {
 		c.collect(now, &next)
 	}
