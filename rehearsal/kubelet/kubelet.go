@@ -34,7 +34,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -81,13 +80,6 @@ type Config struct {
 type Delays struct {
 	// Boot is from AddInstance to the node's registration; 30 to 60 s on AWS.
 	Boot time.Duration
-	// Spacing is the least time between the boots of two instances, once sixteen have
-	// booted in less. A node that joins makes for some fifty requests to the API server,
-	// most of them not its own: it is adopted, tainted and untainted, and gets its
-	// daemons' pods. Hundreds of them in one second, which EC2 never launches, would
-	// keep whoever else asks waiting for so long that Karpenter takes instances for
-	// lost whose NodeClaims it could not write yet.
-	Spacing time.Duration
 	// Pull is from a pod's admission to the start of its containers; seconds for a
 	// small image, minutes for one with CUDA in it.
 	Pull time.Duration
@@ -102,13 +94,9 @@ type Delays struct {
 }
 
 // DefaultDelays are short, so that a rehearsal is: half a second to boot, none to
-// pull and to stop, two seconds for a job, one second of first back-off. Boots are
-// spaced so that they keep the machine's cores busy and no more.
+// pull and to stop, two seconds for a job, one second of first back-off.
 func DefaultDelays() Delays {
-	return Delays{
-		Boot: 500 * time.Millisecond, Spacing: 400 * time.Millisecond / time.Duration(runtime.NumCPU()),
-		Job: 2 * time.Second, Restart: time.Second,
-	}
+	return Delays{Boot: 500 * time.Millisecond, Job: 2 * time.Second, Restart: time.Second}
 }
 
 // Kubelet is the node agents of one cluster. Its methods may be called
@@ -139,7 +127,7 @@ type Kubelet struct {
 	names     map[string]*node // by node name
 	podStates map[types.UID]*pod
 	lastIP    netip.Addr
-	lastSlot  time.Time // see slot
+	joining   turns
 }
 
 // Start connects to the cluster and returns when it has read it. The agents work
@@ -196,26 +184,11 @@ func (k *Kubelet) AddInstance(i Instance) error {
 	}
 	n := &node{machine: m, kubelet: k, devices: newDevices(), active: map[types.UID]*corev1.Pod{}}
 	n.token.fetch = func(ctx context.Context) (string, time.Time, error) { return k.cfg.NodeToken(ctx, i.ID) }
-	n.boots = k.slot(time.Now()).Add(k.cfg.Delays.Boot)
+	n.boots = time.Now().Add(k.cfg.Delays.Boot)
 	n.ctx, n.cancel = context.WithCancel(k.ctx)
 	k.instances[i.ID], k.names[i.PrivateDNSName] = n, n
 	k.nodeQueue.Add(n.name())
 	return nil
-}
-
-// slot is when an instance that is launched now may begin to boot. The caller holds
-// k.mu.
-func (k *Kubelet) slot(now time.Time) time.Time {
-	const atOnce = 16
-	spacing := k.cfg.Delays.Spacing
-	if earliest := now.Add(-atOnce * spacing); k.lastSlot.Before(earliest) {
-		k.lastSlot = earliest
-	}
-	k.lastSlot = k.lastSlot.Add(spacing)
-	if k.lastSlot.After(now) {
-		return k.lastSlot
-	}
-	return now
 }
 
 // RemoveInstance ends an instance: its containers are killed, its Lease lapses, and
@@ -240,6 +213,7 @@ func (k *Kubelet) RemoveInstance(id string) error {
 	}
 	k.mu.Unlock()
 	n.cancel()
+	k.joining.end(n)
 	for _, p := range pods {
 		k.wakePod(p.key) // whose worker finds the node gone
 	}

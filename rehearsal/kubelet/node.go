@@ -54,6 +54,9 @@ func (n *node) sync(ctx context.Context) (time.Duration, error) {
 		return left, nil
 	}
 	if ctx = as(ctx, n); !n.joined() {
+		if !n.kubelet.joining.take(n) {
+			return 0, nil // queued again when it may
+		}
 		return 0, n.join(ctx)
 	}
 	return 0, n.mendStatus(ctx)

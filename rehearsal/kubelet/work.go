@@ -25,7 +25,7 @@ import (
 const (
 	podWorkers   = 24
 	nodeWorkers  = 8
-	leaseWorkers = 24
+	leaseWorkers = 128
 )
 
 // byNode is the index of pods by the node they are bound to.
@@ -86,10 +86,16 @@ func (k *Kubelet) watch() error {
 	all := informers.NewSharedInformerFactoryWithOptions(k.admin, 0, informers.WithTransform(slim))
 	nodes := all.Core().V1().Nodes()
 	k.nodes = nodes.Lister()
-	if _, err := nodes.Informer().AddEventHandler(handler(func(n *corev1.Node) {
-		// Somebody took a node of ours for lost: say that it is not.
-		if k.nodeNamed(n.Name) != nil && !isReady(n) {
-			k.nodeQueue.Add(n.Name)
+	if _, err := nodes.Informer().AddEventHandler(handler(func(object *corev1.Node) {
+		n := k.nodeNamed(object.Name)
+		if n == nil {
+			return
+		}
+		if !isReady(object) { // somebody took a node of ours for lost: say that it is not
+			k.nodeQueue.Add(object.Name)
+		}
+		if inService(object) {
+			k.joining.end(n)
 		}
 	})); err != nil {
 		return err
