@@ -17,6 +17,8 @@ type standing struct {
 	creating bool   // EKS has not made it yet
 	// karpenter tells that it has one of its own, overlays that that one's NodeOverlay gate is on.
 	karpenter, overlays bool
+	// gpuNodes tells that it has a node group gpu.
+	gpuNodes bool
 }
 
 const standingVersion = "1.34"
@@ -37,6 +39,11 @@ func standingWorlds() []world {
 			name:        "existing-bare",
 			description: "The same without a Karpenter.",
 			standing:    &standing{mode: AuthAPIAndConfigMap},
+		},
+		{
+			name:        "existing-gpu-nodes",
+			description: "The same without a Karpenter, with a managed node group gpu of two g4dn.xlarge.",
+			standing:    &standing{mode: AuthAPIAndConfigMap, gpuNodes: true},
 		},
 		{
 			name:        "existing-config-map",
@@ -86,11 +93,20 @@ func (a *Account) Stand() (*Standing, error) {
 	if m.err != nil {
 		return nil, fmt.Errorf("world %s: %w", a.world.name, m.err)
 	}
+	a.mu.Lock()
+	a.stands = built
+	a.mu.Unlock()
+	a.Settled()
+	return built, nil
+}
+
+// Settled has all that the account holds now count as being there from birth. It is called again
+// by who lets the Karpenter of a cluster that stands work, which makes an instance profile.
+func (a *Account) Settled() {
 	found := a.Leftovers()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.stands, a.born = built, found
-	return built, nil
+	a.born = append(a.born, found...)
 }
 
 // Standing is what [Account.Stand] made; nil before that, and in a world without a cluster.
@@ -164,13 +180,18 @@ func (m *maker) stand(s standing) *Standing {
 	}
 	m.addons("vpc-cni", "kube-proxy")
 	nodes := m.role(StandingCluster+"-nodes", "ec2.amazonaws.com", nodePolicies()...)
-	m.do(func() error {
-		_, err := a.CreateNodegroup(Nodegroup{
-			ClusterName: StandingCluster, Name: "general", NodeRoleARN: nodes, SubnetIDs: subnets, InstanceTypes: []string{"m6i.large"},
-			AMIType: "AL2023_x86_64_STANDARD", Scaling: Scaling{Min: 2, Max: 4, Desired: 2}, Labels: map[string]string{"team": "platform"},
+	groups := []Nodegroup{{Name: "general", InstanceTypes: []string{"m6i.large"}, AMIType: "AL2023_x86_64_STANDARD"}}
+	if s.gpuNodes {
+		groups = append(groups, Nodegroup{
+			Name: "gpu", InstanceTypes: []string{"g4dn.xlarge"}, AMIType: "AL2023_x86_64_NVIDIA",
+			Taints: []Taint{{Key: "nvidia.com/gpu", Value: "true", Effect: "NO_SCHEDULE"}},
 		})
-		return err
-	})
+	}
+	for _, g := range groups {
+		g.ClusterName, g.NodeRoleARN, g.SubnetIDs = StandingCluster, nodes, subnets
+		g.Scaling, g.Labels = Scaling{Min: 2, Max: 4, Desired: 2}, map[string]string{"team": "platform"}
+		m.do(func() error { _, err := a.CreateNodegroup(g); return err })
+	}
 	m.addons("coredns")
 	built := &Standing{Cluster: StandingCluster}
 	if s.karpenter {

@@ -34,6 +34,7 @@ func TestStand(t *testing.T) {
 		"existing-karpenter":  own,
 		"existing-no-gate":    with(own, func(s *stands) { s.Gated = false }),
 		"existing-bare":       bare,
+		"existing-gpu-nodes":  with(bare, func(s *stands) { s.Groups = []string{"general", "gpu"} }),
 		"existing-config-map": with(bare, func(s *stands) { s.Mode, s.Entries = "CONFIG_MAP", -1 }),
 		"existing-creating":   {Mode: "API", Status: "CREATING", Entries: 1},
 	}

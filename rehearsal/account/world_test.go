@@ -73,7 +73,7 @@ func TestWorlds(t *testing.T) {
 func TestUnknownWorldAndRegion(t *testing.T) {
 	t.Parallel()
 	_, err := account.New(account.Options{Region: "us-west-2", World: "plane"})
-	if want := `world "plane" is not known; choose one of plain, no-default-vpc, one-zone, refused-zone, no-1.28, no-g4dn, no-spot-role, existing-karpenter, existing-no-gate, existing-bare, existing-config-map, existing-creating`; err == nil || err.Error() != want {
+	if want := `world "plane" is not known; choose one of plain, no-default-vpc, one-zone, refused-zone, no-1.28, no-g4dn, no-spot-role, existing-karpenter, existing-no-gate, existing-bare, existing-gpu-nodes, existing-config-map, existing-creating`; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	if _, err := account.New(account.Options{Region: "us-gov-west-1"}); err == nil || !strings.Contains(err.Error(), "aws-us-gov") {

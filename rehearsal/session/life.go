@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"eks-gpu-slicing/rehearsal/report"
@@ -62,12 +63,19 @@ func (l *life) live(ctx context.Context, stayUp bool) (err error) {
 
 // whole is the life of a stack from its first preview to its destruction.
 func (l *life) whole(ctx context.Context) error {
-	if err := l.rise(ctx, []step{
+	steps := []step{
 		{"preview", l.pulumi("preview")},
 		{"up", l.up},
 		{"preview again", l.pulumi("preview", "--expect-no-changes")},
-		{"refresh", l.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")},
-	}); err != nil {
+	}
+	if l.session.World.HasKarpenter() {
+		// A refresh counts what the stack reads and does not own as changed.
+		steps = append(steps, step{"refresh", l.pulumi("refresh", "--yes", "--skip-preview")},
+			step{"preview after refresh", l.pulumi("preview", "--expect-no-changes")})
+	} else {
+		steps = append(steps, step{"refresh", l.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")})
+	}
+	if err := l.rise(ctx, steps); err != nil {
 		return err
 	}
 	return l.fall(ctx)
@@ -83,6 +91,9 @@ type step struct {
 func (l *life) rise(ctx context.Context, steps []step) error {
 	if len(l.workloads) > 0 {
 		steps = append(steps, step{"workloads", l.place})
+	}
+	if l.session.World.Stands() {
+		steps = append(steps, step{"what others own", l.others})
 	}
 	for _, s := range steps {
 		if !l.report.OK() {
@@ -185,14 +196,52 @@ func (l *life) place(ctx context.Context) error {
 	return nil
 }
 
-// leftovers looks at what the account still holds.
-func (l *life) leftovers(context.Context) error {
-	l.report.Leftovers = l.session.World.Leftovers()
-	if len(l.report.Leftovers) > 0 {
-		return errors.New("the account is not empty")
+// others looks at what the stack does not own in a cluster that was there before it.
+func (l *life) others(ctx context.Context) error {
+	d, err := l.session.World.Difference(ctx)
+	if err == nil && len(d.Changed) > 0 {
+		err = fmt.Errorf("the stack has changed what it does not own:\n  %s", strings.Join(d.Changed, "\n  "))
 	}
-	return nil
+	return err
 }
+
+// leftovers looks at what the account still holds, and whether a cluster that was there
+// before the stack is as it was found. Nodes that its own Karpenter has launched for
+// workloads it takes away by itself, a minute after they are empty.
+func (l *life) leftovers(ctx context.Context) error {
+	tell := nowAndThen(func(what string) { l.say("  waiting: %s", what) })
+	for begin := time.Now(); ; {
+		l.report.Leftovers = l.session.World.Leftovers()
+		d, err := l.session.World.Difference(ctx)
+		if err != nil {
+			return err
+		}
+		var left []string
+		for _, r := range l.report.Leftovers {
+			left = append(left, r.Type+" "+r.ID+" is left over")
+		}
+		for _, object := range d.Added {
+			left = append(left, object+" is left over")
+		}
+		left = append(left, d.Changed...)
+		switch {
+		case len(left) == 0:
+			return nil
+		case !l.session.World.Stands() || time.Since(begin) > ownNodesTime:
+			return fmt.Errorf("not all is as it was found:\n  %s", strings.Join(left, "\n  "))
+		}
+		tell(strings.Join(left, ", "), world.Cluster{})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// ownNodesTime is how long the Karpenter of a cluster that was there may take to end
+// nodes that it no longer needs.
+const ownNodesTime = 3 * time.Minute
 
 func (l *life) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.out, format+"\n", args...) // progress only

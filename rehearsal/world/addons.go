@@ -126,7 +126,7 @@ func (a *addons) lacking(ctx context.Context, name string) (string, error) {
 		if err == nil && available(d) {
 			return "", nil
 		}
-		if errWait := sleep(ctx, poll); errWait == nil && err == nil {
+		if errWait := sleep(ctx); errWait == nil && err == nil {
 			continue
 		}
 		if err != nil && ctx.Err() == nil {

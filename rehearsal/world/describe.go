@@ -163,10 +163,14 @@ func (w *World) Denied() []report.DeniedCall {
 	return out
 }
 
-// Leftovers lists what the account holds and was not born with.
+// Leftovers lists what the account holds and was not born with. Launch templates that
+// the Karpenter of a cluster that stands removes by itself are left out.
 func (w *World) Leftovers() []report.Leftover {
 	out := []report.Leftover{}
 	for _, r := range w.account.Leftovers() {
+		if r.Type == "AWS::EC2::LaunchTemplate" && w.passes(r.ID) {
+			continue
+		}
 		out = append(out, report.Leftover{Type: r.Type, ID: r.ID})
 	}
 	return out

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientauthentication "k8s.io/client-go/pkg/apis/clientauthentication/v1beta1"
@@ -88,12 +91,26 @@ func (w *World) podAccess(_ context.Context, pod *corev1.Pod) (program.AWS, erro
 // of the user at the keyboard: what PATH and ~/.aws do where a real one is used.
 func (w *World) connector(connect kubernetes.Connect) kubernetes.Connect {
 	return func(ctx context.Context, kubeconfig string) (kubernetes.Cluster, error) {
+		if err := w.resolve(); err != nil {
+			return nil, err
+		}
 		changed, err := w.standIn(kubeconfig)
 		if err != nil {
 			return nil, err
 		}
 		return connect(ctx, changed)
 	}
+}
+
+// resolve fails where the cluster that had the control plane is deleted: EKS takes its
+// endpoint's name out of the DNS then (the words are in pulumi-kubernetes issue 2463).
+func (w *World) resolve() error {
+	name := w.Cluster()
+	if name == "" || slices.Contains(w.account.ListClusters(), name) {
+		return nil
+	}
+	host := strings.TrimPrefix(w.plane.Endpoint(), "https://")
+	return fmt.Errorf("unable to load schema information from the API server: Get \"https://%s/openapi/v2?timeout=32s\": dial tcp: lookup %[1]s: no such host", host)
 }
 
 func (w *World) standIn(kubeconfig string) (string, error) {
@@ -109,6 +126,7 @@ func (w *World) standIn(kubeconfig string) (string, error) {
 		user.Exec.Env = append(user.Exec.Env,
 			clientcmdapi.ExecEnvVar{Name: "AWS_ACCESS_KEY_ID", Value: w.user.AccessKeyID},
 			clientcmdapi.ExecEnvVar{Name: "AWS_SECRET_ACCESS_KEY", Value: w.user.SecretAccessKey},
+			clientcmdapi.ExecEnvVar{Name: "AWS_ENDPOINT_URL", Value: w.endpoint},
 		)
 		if !slices.ContainsFunc(user.Exec.Env, func(e clientcmdapi.ExecEnvVar) bool { return e.Name == "AWS_REGION" }) {
 			user.Exec.Env = append(user.Exec.Env, clientcmdapi.ExecEnvVar{Name: "AWS_REGION", Value: w.options.Region})
@@ -118,11 +136,12 @@ func (w *World) standIn(kubeconfig string) (string, error) {
 	return string(out), err
 }
 
-// GetToken is `aws [--region R] eks get-token --cluster-name C [--output json]` for
-// the credentials in the environment: it writes the ExecCredential that client-go
-// reads. Of anything else that aws can do it says that it cannot.
-func GetToken(ctx context.Context, out io.Writer, args []string) error {
-	region, cluster := os.Getenv("AWS_REGION"), ""
+// tokenFlags are what [GetToken] is told.
+type tokenFlags struct{ region, cluster, role string }
+
+// readTokenFlags reads the arguments of `aws eks get-token`.
+func readTokenFlags(args []string) (tokenFlags, error) {
+	f := tokenFlags{region: os.Getenv("AWS_REGION")}
 	var words []string
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
@@ -136,26 +155,47 @@ func GetToken(ctx context.Context, out io.Writer, args []string) error {
 		}
 		switch name {
 		case "--cluster-name":
-			cluster = value
+			f.cluster = value
 		case "--region":
-			region = value
+			f.region = value
+		case "--role-arn":
+			f.role = value
+		case "--profile": // all profiles are the one user's
 		case "--output":
 			if value != "json" {
-				return fmt.Errorf("--output %s: this stand-in of the rehearsal writes json only", value)
+				return f, fmt.Errorf("--output %s: this stand-in of the rehearsal writes json only", value)
 			}
 		default:
-			return fmt.Errorf("this stand-in of the rehearsal knows no %s", name)
+			return f, fmt.Errorf("this stand-in of the rehearsal knows no %s", name)
 		}
 	}
-	if strings.Join(words, " ") != "eks get-token" || cluster == "" {
-		return fmt.Errorf("this stand-in of the rehearsal does `aws eks get-token --cluster-name NAME` alone, and was asked for: aws %s", strings.Join(args, " "))
+	if strings.Join(words, " ") != "eks get-token" || f.cluster == "" {
+		return f, fmt.Errorf("this stand-in of the rehearsal does `aws eks get-token --cluster-name NAME` alone, and was asked for: aws %s", strings.Join(args, " "))
 	}
-	key, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
-	if key == "" || secret == "" || region == "" {
+	return f, nil
+}
+
+// GetToken is `aws [--region R] [--profile P] eks get-token --cluster-name C
+// [--role-arn ROLE] [--output json]` for the credentials in the environment: it writes
+// the ExecCredential that client-go reads. Of anything else that aws can do it says
+// that it cannot. A rehearsal's account has one user, whose every profile is; a role is
+// assumed at AWS_ENDPOINT_URL.
+func GetToken(ctx context.Context, out io.Writer, args []string) error {
+	f, err := readTokenFlags(args)
+	if err != nil {
+		return err
+	}
+	holder := account.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}
+	if holder.AccessKeyID == "" || holder.SecretAccessKey == "" || f.region == "" {
 		return errors.New("unable to locate credentials: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION to those of the rehearsal's account")
 	}
+	if f.role != "" {
+		if holder, err = assume(ctx, holder, f); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
-	token, err := wire.Token(ctx, account.Credentials{AccessKeyID: key, SecretAccessKey: secret}, region, cluster, now)
+	token, err := wire.Token(ctx, holder, f.region, f.cluster, now)
 	if err != nil {
 		return err
 	}
@@ -164,6 +204,27 @@ func GetToken(ctx context.Context, out io.Writer, args []string) error {
 		TypeMeta: metav1.TypeMeta{APIVersion: clientauthentication.SchemeGroupVersion.String(), Kind: "ExecCredential"},
 		Status:   &clientauthentication.ExecCredentialStatus{Token: token, ExpirationTimestamp: &expires},
 	})
+}
+
+// tokenSession is the name under which the AWS CLI assumes the role (its
+// customizations/eks/get_token.py).
+const tokenSession = "EKSGetTokenAuth"
+
+// assume begins a session of the role, for who holds the credentials.
+func assume(ctx context.Context, holder account.Credentials, f tokenFlags) (account.Credentials, error) {
+	endpoint := os.Getenv("AWS_ENDPOINT_URL")
+	if endpoint == "" { // or a real account would be asked
+		return holder, errors.New("--role-arn: set AWS_ENDPOINT_URL to the rehearsal's account")
+	}
+	client := sts.New(sts.Options{
+		Region: f.region, BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider(holder.AccessKeyID, holder.SecretAccessKey, ""),
+	})
+	session, err := client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &f.role, RoleSessionName: aws.String(tokenSession)})
+	if err != nil {
+		return holder, fmt.Errorf("--role-arn %s: %w", f.role, err)
+	}
+	c := session.Credentials
+	return account.Credentials{AccessKeyID: *c.AccessKeyId, SecretAccessKey: *c.SecretAccessKey, SessionToken: *c.SessionToken}, nil
 }
 
 // readAll reads an answer of bounded size.

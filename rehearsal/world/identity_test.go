@@ -2,13 +2,17 @@ package world
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
 
 	"eks-gpu-slicing/rehearsal/account"
+	"eks-gpu-slicing/rehearsal/account/wire"
 )
 
 func TestGetToken(t *testing.T) {
@@ -21,7 +25,9 @@ func TestGetToken(t *testing.T) {
 		{name: "no cluster", args: "eks get-token", fails: "--cluster-name NAME"},
 		{name: "something else", args: "s3 ls", fails: "was asked for: aws s3 ls"},
 		{name: "other output", args: "eks get-token --cluster-name a --output text", fails: "json only"},
-		{name: "unknown flag", args: "eks get-token --cluster-name a --profile p", fails: "--profile"},
+		{name: "as the program asks, with a profile", args: "eks get-token --region us-west-1 --cluster-name a --output json --profile p"},
+		{name: "a role, and no account", args: "eks get-token --cluster-name a --role-arn arn:aws:iam::111122223333:role/admin", fails: "AWS_ENDPOINT_URL"},
+		{name: "unknown flag", args: "eks get-token --cluster-name a --debug p", fails: "--debug"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -46,6 +52,51 @@ func TestGetToken(t *testing.T) {
 				t.Errorf("it printed %s", out.String())
 			}
 		})
+	}
+}
+
+// TestGetTokenOfRole: with --role-arn the token is the role's, and the account must let
+// the caller assume it.
+func TestGetTokenOfRole(t *testing.T) {
+	a, err := account.New(account.Options{Region: "us-west-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(wire.New(wire.Options{Account: a}))
+	defer server.Close()
+	user := a.UserCredentials()
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": user.AccessKeyID, "AWS_SECRET_ACCESS_KEY": user.SecretAccessKey, "AWS_REGION": "us-west-1", "AWS_ENDPOINT_URL": server.URL,
+	} {
+		t.Setenv(name, value)
+	}
+	const trust = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:AssumeRole"}}`
+	if _, err := a.CreateRole(account.CreateRoleInput{Name: "admin", AssumeRolePolicy: trust}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := GetToken(t.Context(), &out, strings.Fields("eks get-token --cluster-name c --role-arn arn:aws:iam::111122223333:role/admin")); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Status struct{ Token string } }
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	signed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(got.Status.Token, "k8s-aws-v1."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(string(signed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, _ := strings.Cut(u.Query().Get("X-Amz-Credential"), "/")
+	if s, ok := a.SessionOf(key); !ok || s.Role != "admin" || s.SessionName != tokenSession {
+		t.Errorf("the token is of session %q of role %q (%v)", s.SessionName, s.Role, ok)
+	}
+	err = GetToken(t.Context(), &out, strings.Fields("eks get-token --cluster-name c --role-arn arn:aws:iam::111122223333:role/other"))
+	if err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("a role that is not there: %v", err)
 	}
 }
 

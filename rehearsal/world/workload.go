@@ -60,7 +60,7 @@ func (w *World) DeleteWorkloads(ctx context.Context, objects []workload.Object) 
 			if err != nil {
 				return fmt.Errorf("%v: %w", o, err)
 			}
-			if err := sleep(ctx, poll); err != nil {
+			if err := sleep(ctx); err != nil {
 				return fmt.Errorf("%v is not gone: %w", o, err)
 			}
 		}
@@ -85,11 +85,12 @@ func (w *World) DeleteNodeClaims(ctx context.Context, pool string) error {
 // poll is how often the cluster is asked for what is waited for.
 const poll = 200 * time.Millisecond
 
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits for the time of a poll.
+func sleep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(d):
+	case <-time.After(poll):
 		return nil
 	}
 }

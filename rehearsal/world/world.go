@@ -10,8 +10,9 @@
 // Gotchas:
 //
 //   - There is one control plane, started before there is a cluster. The first
-//     cluster made in the account is given it; a second one of another name is
-//     refused, and one made again after its deletion finds the objects of the first.
+//     cluster made in the account, or the one that stands in it, is given it; a second
+//     one of another name is refused, and one made again after its deletion finds the
+//     objects of the first.
 //   - The pods of EKS add-ons take their room on nodes and do nothing else: Pod
 //     Identity and the network work without them. The copies of some that EKS puts
 //     into a new cluster by itself are left out.
@@ -86,6 +87,9 @@ type World struct {
 	cluster string
 	// instances are the IDs of the instances by their nodes' names.
 	instances map[string]string
+	// found is how a cluster that stands, and the account, were found; nil where none
+	// stands.
+	found *things
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -100,7 +104,8 @@ type serving struct {
 	ca       []byte
 }
 
-// Start brings a world up: the account is empty, and the control plane serves. ctx
+// Start brings a world up: the control plane serves, and the account holds nothing, or
+// a cluster that stands and works. ctx
 // bounds its life; [World.Stop] must be called all the same. After an error nothing
 // is left running.
 func Start(ctx context.Context, o Options) (_ *World, err error) {
@@ -151,6 +156,9 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 		return nil, err
 	}
 	w.wg.Go(func() { w.boot(ctx) })
+	if err := w.stand(ctx); err != nil {
+		return nil, err
+	}
 	return w, nil
 }
 

@@ -1,0 +1,85 @@
+package scenario
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"eks-gpu-slicing/rehearsal/report"
+	"eks-gpu-slicing/rehearsal/request"
+)
+
+// TestExistingRun: the life of a stack in a cluster that stands, one with a Karpenter
+// of its own and one without. That what others own stays as it was, and that the
+// destroy leaves the cluster as it was found, are steps of such a life.
+func TestExistingRun(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"its own Karpenter": {"--world", "existing-karpenter"},
+		"no Karpenter":      append([]string{"--world", "existing-bare"}, installs...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := liveExisting(t, append(args, "--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"))...)
+			if got := launched(run); got["gpu"] != 2 || len(got) != 1 {
+				t.Errorf("launched by pool: %v; want 2 of gpu alone", got)
+			}
+			onSlices(t, run, 8)
+		})
+	}
+}
+
+// TestSoakExisting: more of the same. GPU nodes of a node group are sliced without
+// Karpenter; pods for the cluster's own pool go there, and its nodes go after them.
+func TestSoakExisting(t *testing.T) {
+	t.Parallel()
+	soak(t)
+	t.Run("GPU nodes that are there", func(t *testing.T) {
+		t.Parallel()
+		run := liveExisting(t, "--world", "existing-gpu-nodes", "--config", "nodeClass=", "--config", "gpuNodeLabel=eks.amazonaws.com/nodegroup=gpu",
+			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"))
+		if got := launched(run); len(got) != 0 {
+			t.Errorf("launched by pool: %v; want none", got)
+		}
+		onSlices(t, run, 8)
+	})
+	t.Run("pods of the cluster's own pool", func(t *testing.T) {
+		t.Parallel()
+		run := liveExisting(t, "--world", "existing-karpenter", "--scale", "inflate-amd64=5",
+			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"), "--workload", filepath.Join(checkout, "examples", "inflate-amd64.yaml"))
+		if got := launched(run); got["gpu"] != 2 || got["default"] == 0 {
+			t.Errorf("launched by pool: %v; want 2 of gpu, and some of default", got)
+		}
+	})
+}
+
+// liveExisting is live for the stack existing.
+func liveExisting(t *testing.T, args ...string) report.Run {
+	t.Helper()
+	run := live(t, request.StatusOK, append([]string{"--stack", "existing"}, args...)...)
+	for _, step := range []string{"what others own", "leftovers"} {
+		if !slices.ContainsFunc(run.Phases, func(p report.Phase) bool { return p.Name == step }) {
+			t.Errorf("there is no step %q", step)
+		}
+	}
+	return run
+}
+
+// onSlices checks that as many pods run, each on a node of the pool or node group gpu,
+// with four slices.
+func onSlices(t *testing.T, run report.Run, pods int) {
+	t.Helper()
+	running := 0
+	for _, p := range run.Pods {
+		at := slices.IndexFunc(run.Nodes, func(n report.Node) bool { return n.Name == p.Node })
+		if at < 0 || run.Nodes[at].Pool != "gpu" || run.Nodes[at].GPUSlices != 4 {
+			t.Errorf("%s is on no node of gpu with 4 slices: %+v", p.Name, p)
+		}
+		if p.Phase == "Running" {
+			running++
+		}
+	}
+	if running != pods {
+		t.Errorf("%d pods run, want %d", running, pods)
+	}
+}
