@@ -31,7 +31,9 @@ func (a *Account) LaunchUnrecorded(like string) (Instance, error) {
 		Tags: map[string]Tags{"instance": maps.Clone(i.Tags)},
 	}
 	if _, there := a.ec2.templates[i.LaunchTemplateID]; there {
-		in.Template = &LaunchTemplateRef{ID: i.LaunchTemplateID} // for its block devices
+		// All but these are the template's, which may name security groups by interface.
+		in.Template = &LaunchTemplateRef{ID: i.LaunchTemplateID}
+		in.Data = LaunchTemplateData{ImageID: i.ImageID, InstanceType: i.Type}
 	}
 	if n := a.compute.interfaces[i.NetworkInterfaceID]; n != nil {
 		in.Tags["network-interface"] = maps.Clone(n.Tags)

@@ -223,6 +223,21 @@ func (k *Kubelet) RemoveInstance(id string) error {
 	return n.remove(k.ctx)
 }
 
+// KillKubelet ends the kubelet of an instance that runs on: its Lease lapses, and what
+// is asked of its pods is neither done nor told. Pods that are real programs run on.
+func (k *Kubelet) KillKubelet(id string) error {
+	k.mu.Lock()
+	n := k.instances[id]
+	k.mu.Unlock()
+	if n == nil {
+		return fmt.Errorf("no instance %s was added, or it has ended", id)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead = true
+	return nil
+}
+
 // Stop ends all agents and every container they run, and waits for them. The nodes
 // stay in the cluster and are soon taken for lost. ctx bounds the wait.
 func (k *Kubelet) Stop(ctx context.Context) error {

@@ -26,6 +26,7 @@ type node struct {
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
+	dead    bool         // its kubelet is; the instance runs on
 	object  *corev1.Node // as it was registered; nil until then
 	refusal string       // the last reason not to join, to tell it once
 	devices *devices
@@ -39,6 +40,12 @@ func (n *node) joined() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.object != nil
+}
+
+func (n *node) isDead() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dead
 }
 
 // event fills in the node.

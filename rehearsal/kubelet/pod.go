@@ -67,6 +67,9 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 		k.forget(p) // its instance is gone, or has not come yet and will ask for it
 		return 0, nil
 	}
+	if n.isDead() {
+		return 0, nil
+	}
 	ctx = as(ctx, n)
 	if p == nil {
 		if podutil.IsPodTerminal(object) || object.DeletionTimestamp != nil {

@@ -139,13 +139,13 @@ func (k *Kubelet) work() {
 		return k.syncPod(k.ctx, key)
 	})
 	serve(k, nodeWorkers, k.nodeQueue, func(name string) (time.Duration, error) {
-		if n := k.nodeNamed(name); n != nil {
+		if n := k.nodeNamed(name); n != nil && !n.isDead() {
 			return n.sync(n.ctx)
 		}
 		return 0, nil
 	})
 	serve(k, leaseWorkers, k.leaseQueue, func(name string) (time.Duration, error) {
-		if n := k.nodeNamed(name); n != nil {
+		if n := k.nodeNamed(name); n != nil && !n.isDead() {
 			return n.renew(n.ctx)
 		}
 		return 0, nil

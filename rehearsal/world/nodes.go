@@ -65,6 +65,9 @@ func (w *World) remove(i account.Instance) error {
 	return w.nodes.RemoveInstance(i.ID)
 }
 
+// KillKubelet ends the kubelet of a node whose instance runs on.
+func (w *World) KillKubelet(instanceID string) error { return w.nodes.KillKubelet(instanceID) }
+
 // describe is what an instance knows of itself when it boots.
 func (w *World) describe(i account.Instance) (kubelet.Instance, error) {
 	images, err := w.account.DescribeImages([]string{i.ImageID}, nil)

@@ -206,7 +206,7 @@ func (k Kind) staticScope() Scope {
 	case "APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CSINode",
 		"CustomResourceDefinition", "FlowSchema", "IngressClass", "MutatingWebhookConfiguration", "Namespace", "Node",
 		"PersistentVolume", "PriorityClass", "PriorityLevelConfiguration", "RuntimeClass", "StorageClass",
-		"ValidatingWebhookConfiguration", "VolumeAttachment":
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "VolumeAttachment":
 		return ScopeCluster
 	}
 	return ScopeUnknown
