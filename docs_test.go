@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"eks-gpu-slicing/internal/settings"
+)
+
+// page is a Markdown file of the project's.
+type page struct {
+	path string
+	// prose are its lines outside code blocks, code those within.
+	prose, code []string
+}
+
+// pages are what is for people to read.
+func pages(t *testing.T) []page {
+	t.Helper()
+	files := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+	for _, pattern := range []string{"docs/*.md", "examples/*.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, more...)
+	}
+	var all []page
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := page{path: file}
+		inCode := false
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimRight(line, "\n")
+			switch {
+			case strings.HasPrefix(strings.TrimSpace(line), "```"):
+				inCode = !inCode
+			case inCode:
+				p.code = append(p.code, line)
+			default:
+				p.prose = append(p.prose, line)
+			}
+		}
+		if inCode {
+			t.Errorf("%s: a code block stays open", file)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
+// anchors are those that GitHub gives a page's headings.
+func (p page) anchors() []string {
+	var all []string
+	for _, line := range p.prose {
+		title := strings.TrimLeft(line, "#")
+		if title == line || !strings.HasPrefix(title, " ") {
+			continue
+		}
+		anchor := strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), ""), " ", "-")
+		for n, base := 1, anchor; slices.Contains(all, anchor); n++ {
+			anchor = fmt.Sprintf("%s-%d", base, n)
+		}
+		all = append(all, anchor)
+	}
+	return all
+}
+
+// TestDocsLinks follows every link to a file of the project's or to a heading.
+func TestDocsLinks(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"`)
+	anchors := map[string][]string{}
+	for _, p := range pages(t) {
+		anchors[p.path] = p.anchors()
+	}
+	followed := 0
+	for _, p := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(strings.Join(p.prose, "\n"), -1) {
+			target := m[1] + m[2]
+			if strings.Contains(target, "://") {
+				continue
+			}
+			followed++
+			file, anchor, hasAnchor := strings.Cut(target, "#")
+			path := p.path
+			if file != "" {
+				path = filepath.Join(filepath.Dir(p.path), file)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: the link %s leads nowhere: %v", p.path, target, err)
+			} else if hasAnchor && !slices.Contains(anchors[path], anchor) {
+				t.Errorf("%s: the link %s leads to no heading; there are %v", p.path, target, anchors[path])
+			}
+		}
+	}
+	if followed < 10 {
+		t.Errorf("only %d links were found: are they written in another way?", followed)
+	}
+}
+
+// TestDocsCommands looks at what the commands of the pages name: settings, make's
+// targets, and files.
+func TestDocsCommands(t *testing.T) {
+	t.Parallel()
+	schema, err := settings.ParseSchema(project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := regexp.MustCompile(`(?:pulumi config (?:set|rm) (?:--path )?|--config |-c )'?([A-Za-z:]+)`)
+	target := regexp.MustCompile("(?:^|`)make ([a-z][a-z-]*)")
+	file := regexp.MustCompile(`(?:^|[ =(\x60])(examples/[a-z0-9./-]*[a-z0-9]|rendered/[a-z0-9.-]+\.yaml)`)
+	found := 0
+	for _, p := range pages(t) {
+		for _, line := range append(p.code, p.prose...) {
+			for _, m := range key.FindAllStringSubmatch(line, -1) {
+				found++
+				if _, declared := schema.Defaults[m[1]]; !declared && !strings.Contains(m[1], ":") && m[1] != "KEY" {
+					t.Errorf("%s: there is no setting %s: %s", p.path, m[1], line)
+				}
+			}
+			for _, m := range target.FindAllStringSubmatch(line, -1) {
+				found++
+				if !strings.Contains(string(makefile), "\n"+m[1]+":") {
+					t.Errorf("%s: make has no %s: %s", p.path, m[1], line)
+				}
+			}
+			for _, m := range file.FindAllStringSubmatch(line, -1) {
+				found++
+				path := m[1]
+				if name, ok := strings.CutPrefix(path, "rendered/"); ok {
+					path = filepath.Join("testdata/rendered/dev", name)
+				}
+				if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: there is no %s: %s", p.path, path, line)
+				}
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d names were found: are they written in another way?", found)
+	}
+}

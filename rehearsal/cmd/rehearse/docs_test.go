@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// block is a code block of shell commands on a page.
+type block struct {
+	at   string // page:line
+	mark string
+	text string
+}
+
+// The marks of shell blocks on the project's pages.
+const (
+	// markRun is for what the test runs as it is written: no world, no more than a minute.
+	markRun = "run"
+	// markCheck is for what takes longer. The test runs it with SOAK=1, and asks
+	// otherwise whether its commands and flags are there.
+	markCheck = "check"
+	// markAWS is for what needs an account or a cluster: its syntax is looked at.
+	markAWS = "aws"
+)
+
+// blocks are the shell blocks of the project's pages.
+func blocks(t *testing.T) []block {
+	t.Helper()
+	var all []block
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md"} {
+		files, err := filepath.Glob(filepath.Join(checkout, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, shellBlocks(strings.TrimPrefix(file, checkout+"/"), string(text))...)
+		}
+	}
+	return all
+}
+
+func shellBlocks(page, text string) []block {
+	var all []block
+	var open *block
+	inOther := false
+	for line := range strings.Lines(text) {
+		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case isFence && open != nil:
+			all, open = append(all, *open), nil
+		case isFence && !inOther && slices.Contains([]string{"sh", "bash", "shell", "console"}, strings.Fields(fence + " -")[0]):
+			open = &block{at: page, mark: strings.TrimSpace(strings.TrimPrefix(fence, "sh"))}
+		case isFence:
+			inOther = !inOther
+		case open != nil:
+			open.text += line
+		}
+	}
+	return all
+}
+
+// prelude makes the commands of the pages those of this checkout. Make's are looked up
+// and not run: among them are those that run this test.
+const prelude = `set -eu -o pipefail
+make() { command make --silent --dry-run -C "$CHECKOUT" "$@" >/dev/null; }
+bin/rehearse() {
+  if [ "$HOW" = help ]; then set -- "$@" --help; fi
+  "$COMMAND" -C "$CHECKOUT" "$@"
+}
+`
+
+// TestDocs runs what the pages tell to run.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	all := blocks(t)
+	if len(all) < 10 {
+		t.Fatalf("only %d shell blocks were found: are they written in another way?", len(all))
+	}
+	here, err := filepath.Abs(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		t.Run(b.at, func(t *testing.T) {
+			t.Parallel()
+			how := "help"
+			switch b.mark {
+			case markAWS:
+				if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", b.text).CombinedOutput(); err != nil {
+					t.Errorf("%v: %s in\n%s", err, out, b.text)
+				}
+				return
+			case markRun:
+				how = "run"
+			case markCheck:
+				if os.Getenv("SOAK") == "1" {
+					how = "run"
+				}
+			default:
+				t.Fatalf("the block is marked %q, and is to be one of %s, %s, %s, as in ```sh run:\n%s", b.mark, markRun, markCheck, markAWS, b.text)
+			}
+			out, err := runBlock(t.Context(), t.TempDir(), here, self, how, b.text)
+			if err != nil {
+				t.Errorf("%v\n%s\nin\n%s", err, out, b.text)
+			}
+		})
+	}
+}
+
+// runBlock runs commands in a folder that has the examples, and as k8s/ a workload of
+// the reader's own.
+func runBlock(ctx context.Context, dir, here, self, how, text string) ([]byte, error) {
+	workload, err := os.ReadFile(filepath.Join(here, "examples", "gpu-inference.yaml"))
+	if err := errors.Join(err,
+		os.Mkdir(filepath.Join(dir, "k8s"), 0o755),
+		os.WriteFile(filepath.Join(dir, "k8s", "inference.yaml"), workload, 0o600),
+		os.Symlink(filepath.Join(here, "examples"), filepath.Join(dir, "examples"))); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", prelude+text)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "CHECKOUT="+here, "COMMAND="+self, "HOW="+how)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	return out.Bytes(), err
+}
+
+// An unmarked block, one of another shell, and one within another block.
+func TestShellBlocks(t *testing.T) {
+	t.Parallel()
+	got := shellBlocks("p.md", "```sh\na\n```\n```yaml\nb\n```\n```sh run\nc\nd\n```\n```console\ne\n```\n")
+	want := []block{{"p.md", "", "a\n"}, {"p.md", "run", "c\nd\n"}, {"p.md", "console", "e\n"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %+v, want %+v", got, want)
+	}
+}
