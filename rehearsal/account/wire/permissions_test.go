@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestControllerIsRefused: what the controller must not do is denied by the program's policies, and by
@@ -281,6 +282,13 @@ func TestControllerMayWork(t *testing.T) {
 			e.ok(err)
 			if denied := e.handler.Denied(); len(denied) > 0 {
 				t.Errorf("denied: %+v", denied)
+			}
+			want := []string{
+				"ec2:CreateFleet", "ec2:CreateTags", "ec2:DeleteLaunchTemplate", "ec2:RunInstances", "ec2:TerminateInstances", "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile",
+				"iam:DeleteInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
+			}
+			if diff := cmp.Diff(want, e.handler.Allowed(roleARN(e.own.cluster+"-karpenter-"+e.region))); diff != "" {
+				t.Errorf("allowed (-want +got):\n%s", diff)
 			}
 		})
 	}

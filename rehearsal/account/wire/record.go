@@ -3,11 +3,13 @@ package wire
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"eks-gpu-slicing/rehearsal/account"
+	"eks-gpu-slicing/rehearsal/account/authz"
 )
 
 // CallCount is how often a principal made a call with one outcome.
@@ -42,10 +44,31 @@ type recorder struct {
 	mu     sync.Mutex
 	counts map[CallCount]int // with Count 0
 	denied []DeniedCall
+	// allowed are the actions that IAM allowed, by principal.
+	allowed map[string]map[string]bool
+}
+
+// who is the caller's role, or its user: sessions of one role are one.
+func who(c *call) string { return cmp.Or(c.session.Principal.RoleARN, c.session.Principal.ARN) }
+
+func (r *recorder) allow(c *call, checks []authz.Check) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mine := r.allowed[who(c)]
+	if mine == nil {
+		mine = map[string]bool{}
+		if r.allowed == nil {
+			r.allowed = map[string]map[string]bool{}
+		}
+		r.allowed[who(c)] = mine
+	}
+	for _, check := range checks {
+		mine[check.Action] = true
+	}
 }
 
 func (r *recorder) add(c *call, err error) {
-	key := CallCount{Principal: cmp.Or(c.session.Principal.RoleARN, c.session.Principal.ARN), Service: c.service, Action: c.action}
+	key := CallCount{Principal: who(c), Service: c.service, Action: c.action}
 	if err != nil {
 		key.Code = c.apiError(err).code
 	}
@@ -89,6 +112,14 @@ func (h *Handler) Denied() []DeniedCall {
 	h.record.mu.Lock()
 	defer h.record.mu.Unlock()
 	return slices.Clone(h.record.denied)
+}
+
+// Allowed lists the actions that IAM has allowed a role or a user, given its ARN: those of
+// calls and of what else a call needs, such as iam:PassRole; questions (dry runs) included.
+func (h *Handler) Allowed(principal string) []string {
+	h.record.mu.Lock()
+	defer h.record.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.record.allowed[principal]))
 }
 
 // isDenied tells whether an error is IAM's, or another's in the account's terms.
