@@ -128,6 +128,14 @@ func NewForecast(about About) *Forecast {
 	return &Forecast{About: about, LeftOut: []LeftOut{}, Counts: []Count{}}
 }
 
+// Count sums up a run's nodes and pods as a forecast does those of a count.
+func (r *Run) Count() Count {
+	c := Count{Nodes: r.Nodes, Pods: r.Pods, Groups: []Group{}, Unplaced: []Unplaced{}, EverLaunched: len(r.NodeClaimsLaunched)}
+	c.sumNodes()
+	c.sumPods()
+	return c
+}
+
 // Add adds how the workloads stand at a number of slices. Of the count, what is summed
 // up need not be there. The error is one of the catalogue's, for a region that it does
 // not cover.

@@ -99,7 +99,7 @@ func newRoot(s streams) *cobra.Command {
 	var dir string
 	root.PersistentFlags().StringVarP(&dir, "dir", "C", ".", "the checkout is this `FOLDER`, or the nearest above it")
 	root.AddCommand(newPreview(s, &dir), newRun(&dir), newUp(&dir), newDown(s, &dir), newForecast(&dir), newLint(&dir), newLeftovers(&dir),
-		newRender(s, &dir), newCleanTools(s))
+		newRender(s, &dir), newComment(s), newCleanTools(s))
 	return root
 }
 

@@ -71,6 +71,8 @@ func TestWrongInput(t *testing.T) {
 		"no JSON list":          {args: []string{"preview", "--config", "gpuInstanceTypes=[g4dn.xlarge]"}, want: []string{"begins like a JSON list", "quote it for the shell"}},
 		"plan into nowhere":     {args: []string{"preview", "--json", "/does/not/exist/plan.json"}, want: []string{"--json /does/not/exist/plan.json", "no such file"}},
 		"no such folder":        {args: []string{"preview", "-C", "/does/not/exist"}, want: []string{"/does/not/exist", "no such file"}},
+		"a side without folder": {args: []string{"comment", "--before", "/does/not/exist", "--after", "/does/not/exist/either"}, want: []string{"--after", "/does/not/exist/either", "no such file"}},
+		"comment into nowhere":  {args: []string{"comment", "--before", ".", "--after", ".", "--out", "/does/not/exist/c.md"}, want: []string{"--out /does/not/exist/c.md", "no such file"}},
 		"no project":            {files: map[string]string{"README.md": ""}, args: []string{"preview"}, want: []string{"no Pulumi.yaml", "checkout of eks-gpu-slicing", "-C"}},
 		"another project":       {files: map[string]string{"Pulumi.yaml": project}, args: []string{"preview"}, want: []string{"has no rehearsal folder", "not a whole checkout"}},
 		"broken project":        {files: map[string]string{"Pulumi.yaml": "{", "rehearsal/go.mod": module}, args: []string{"preview"}, want: []string{"Pulumi.yaml"}},
@@ -192,6 +194,26 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 	for _, w := range want {
 		if status != request.StatusOK || !strings.Contains(out, w) {
 			t.Errorf("exit status %d; the help does not say %q:\n%s", status, w, out)
+		}
+	}
+}
+
+// The files of a side without any are none, and what was found is said all the same.
+func TestComment(t *testing.T) {
+	t.Parallel()
+	sides := filepath.Join(checkout, "rehearsal", "report", "comment", "testdata")
+	file := filepath.Join(t.TempDir(), "comment.md")
+	for _, args := range [][]string{nil, {"--out", file}} {
+		status, out, errs := rehearse(t.Context(), append([]string{"comment", "--before", t.TempDir(), "--after", filepath.Join(sides, "after")}, args...)...)
+		if args != nil {
+			text, err := os.ReadFile(file)
+			if err != nil || out != "" {
+				t.Errorf("it printed %q (%v)", out, err)
+			}
+			out = string(text)
+		}
+		if status != request.StatusOK || errs != "" || !strings.Contains(out, "nothing to compare with") || !strings.Contains(out, "g4dn.2xlarge spot") {
+			t.Errorf("exit status %d, and it says:\n%s%s", status, errs, out)
 		}
 	}
 }
