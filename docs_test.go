@@ -157,3 +157,45 @@ func TestDocsCommands(t *testing.T) {
 		t.Errorf("only %d names were found: are they written in another way?", found)
 	}
 }
+
+// TestDocsMessages looks the messages of docs/troubleshooting.md up: in the source, or
+// in what lint was found to say of manifests.
+func TestDocsMessages(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		isSource := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+		if isSource || strings.HasPrefix(path, filepath.Join("rehearsal", "lint", "testdata")) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			source.Write(text)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := regexp.MustCompile("^\\| `([^`]+)` \\|")
+	found := 0
+	for _, p := range pages(t) {
+		if p.path != filepath.Join("docs", "troubleshooting.md") {
+			continue
+		}
+		for _, line := range p.prose {
+			if m := message.FindStringSubmatch(line); m != nil {
+				found++
+				if !strings.Contains(source.String(), m[1]) {
+					t.Errorf("nothing says %q any more", m[1])
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d messages were found: are they written in another way?", found)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,5 +154,22 @@ func TestShellBlocks(t *testing.T) {
 	want := []block{{"p.md", "", "a\n"}, {"p.md", "run", "c\nd\n"}, {"p.md", "console", "e\n"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %+v, want %+v", got, want)
+	}
+}
+
+// The README names each command, and says what they end with as their help does.
+func TestReadmeNamesEachCommand(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join(checkout, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```\n"+exitStatuses+"\n```\n") {
+		t.Errorf("README.md does not have these exit statuses in a block:\n%s", exitStatuses)
+	}
+	for _, cmd := range newRoot(streams{out: io.Discard, err: io.Discard}).Commands() {
+		if !strings.Contains(string(readme), "`bin/rehearse "+cmd.Name()) {
+			t.Errorf("README.md does not name `bin/rehearse %s`", cmd.Name())
+		}
 	}
 }
