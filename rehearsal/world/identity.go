@@ -113,17 +113,6 @@ func (w *World) resolve() error {
 	return fmt.Errorf("unable to load schema information from the API server: Get \"https://%s/openapi/v2?timeout=32s\": dial tcp: lookup %[1]s: no such host", host)
 }
 
-// resolve fails where the cluster that had the control plane is deleted: EKS takes its
-// endpoint's name out of the DNS then (the words are in pulumi-kubernetes issue 2463).
-func (w *World) resolve() error {
-	name := w.Cluster()
-	if name == "" || slices.Contains(w.account.ListClusters(), name) {
-		return nil
-	}
-	host := strings.TrimPrefix(w.plane.Endpoint(), "https://")
-	return fmt.Errorf("unable to load schema information from the API server: Get \"https://%s/openapi/v2?timeout=32s\": dial tcp: lookup %[1]s: no such host", host)
-}
-
 func (w *World) standIn(kubeconfig string) (string, error) {
 	config, err := clientcmd.Load([]byte(kubeconfig))
 	if err != nil {
