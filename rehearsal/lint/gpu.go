@@ -236,17 +236,28 @@ func (c *checker) checkShares(u *unit) {
 
 // checkSharesOn is checkShares for the pools that Karpenter has chosen for the pods.
 func (c *checker) checkSharesOn(u *unit, pools []string) {
-	eachContainer(u.pod, func(field string, container *corev1.Container) {
+	told := map[string]bool{}
+	for _, pool := range pools {
+		c.refusedShares(u.pod, pool, func(field, container string, name corev1.ResourceName, n int64, err error) {
+			if !told[field] {
+				told[field] = true
+				c.share(u, field, container, name, n, " of pool "+pool+", where Karpenter puts it,", err)
+			}
+		})
+	}
+}
+
+// refusedShares calls f for each container of a pod that asks the device plugin of a
+// pool for more than it grants one.
+func (c *checker) refusedShares(p *corev1.Pod, pool string, f func(field, container string, name corev1.ResourceName, n int64, err error)) {
+	eachContainer(p, func(field string, container *corev1.Container) {
 		for name, n := range container.Resources.Limits {
-			for _, pool := range pools {
-				for _, a := range c.gpus[pool] {
-					if a.Resource != name {
-						continue
-					}
-					if err := grants(a, n.Value()); err != nil {
-						c.share(u, field, container.Name, name, n.Value(), " of pool "+pool+", where Karpenter puts it,", err)
-						return
-					}
+			for _, a := range c.gpus[pool] {
+				if a.Resource != name {
+					continue
+				}
+				if err := grants(a, n.Value()); err != nil {
+					f(field, container.Name, name, n.Value(), err)
 				}
 			}
 		}

@@ -105,14 +105,32 @@ type Result struct {
 // Check looks for problems. The error is about the stack or a file that cannot be
 // read, never about what is in a manifest.
 func Check(ctx context.Context, in Input) (*Result, error) {
-	texts, err := sources(in.Objects)
+	c := newChecker()
+	daemons, err := c.read(ctx, in.Objects)
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{pools: map[string]*packing.Planner{}, result: &Result{Problems: []Problem{}, Notes: []Note{}, Placed: []Placement{}, Objects: len(in.Objects)}}
+	if err := c.plan(ctx, in, daemons); err != nil {
+		return nil, err
+	}
+	c.result.sort()
+	return c.result, nil
+}
+
+// newChecker is a check that has read nothing yet.
+func newChecker() *checker {
+	return &checker{pools: map[string]*packing.Planner{}, result: &Result{Problems: []Problem{}, Notes: []Note{}, Placed: []Placement{}}}
+}
+
+// read takes the objects as the API server does, and returns those of them that are
+// DaemonSets. The error is about a file that cannot be read.
+func (c *checker) read(ctx context.Context, objects []workload.Object) (daemons []appsv1.DaemonSet, err error) {
+	texts, err := sources(objects)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]bool{}
-	var daemons []appsv1.DaemonSet
-	for i, o := range in.Objects {
+	for i, o := range objects {
 		files[o.File] = true
 		units, daemon, err := c.decode(ctx, object{o, texts[i]})
 		if err != nil {
@@ -123,12 +141,8 @@ func Check(ctx context.Context, in Input) (*Result, error) {
 			daemons = append(daemons, *daemon)
 		}
 	}
-	c.result.Files = len(files)
-	if err := c.plan(ctx, in, daemons); err != nil {
-		return nil, err
-	}
-	c.result.sort()
-	return c.result, nil
+	c.result.Files, c.result.Objects = len(files), len(objects)
+	return daemons, nil
 }
 
 // checker is one check.

@@ -16,20 +16,8 @@ import (
 
 // plan asks where the pods would go, and explains what is refused.
 func (c *checker) plan(ctx context.Context, in Input, daemons []appsv1.DaemonSet) error {
-	bare, err := packing.New(ctx, in.Account, in.Stack)
+	bare, err := c.look(ctx, in)
 	if err != nil {
-		return fmt.Errorf("the stack: %w", err)
-	}
-	for _, pool := range bare.Pools() {
-		c.result.NodePools = append(c.result.NodePools, pool.Name)
-	}
-	if c.unlimited, err = bare.Unlimited(ctx); err != nil {
-		return fmt.Errorf("the stack: %w", err)
-	}
-	if c.kinds, err = c.unlimited.Kinds(ctx); err != nil {
-		return fmt.Errorf("the stack: %w", err)
-	}
-	if c.gpus, err = advertisedOn(ctx, c.kinds, in.Stack.DaemonSets, in.Stack.ConfigMaps); err != nil {
 		return fmt.Errorf("the stack: %w", err)
 	}
 	c.units = slices.DeleteFunc(c.units, func(u *unit) bool {
@@ -50,17 +38,43 @@ func (c *checker) plan(ctx context.Context, in Input, daemons []appsv1.DaemonSet
 	if err := c.alone(ctx); err != nil {
 		return err
 	}
-	c.stack = bare
-	if len(daemons) > 0 {
-		if c.stack, err = bare.With(ctx, func(s *packing.Stack) { s.DaemonSets = append(s.DaemonSets, daemons...) }); err != nil {
-			return err
-		}
+	if c.stack, err = withDaemons(ctx, bare, daemons); err != nil {
+		return err
+	}
+	if c.stack != bare {
 		if c.unlimited, err = c.stack.Unlimited(ctx); err != nil {
 			return err
 		}
 		clear(c.pools)
 	}
 	return c.together(ctx)
+}
+
+// look finds out what the stack offers, and returns a planner of it.
+func (c *checker) look(ctx context.Context, in Input) (*packing.Planner, error) {
+	bare, err := packing.New(ctx, in.Account, in.Stack)
+	if err != nil {
+		return nil, err
+	}
+	for _, pool := range bare.Pools() {
+		c.result.NodePools = append(c.result.NodePools, pool.Name)
+	}
+	if c.unlimited, err = bare.Unlimited(ctx); err != nil {
+		return nil, err
+	}
+	if c.kinds, err = c.unlimited.Kinds(ctx); err != nil {
+		return nil, err
+	}
+	c.gpus, err = advertisedOn(ctx, c.kinds, in.Stack.DaemonSets, in.Stack.ConfigMaps)
+	return bare, err
+}
+
+// withDaemons is a planner of a stack on whose nodes there are more DaemonSets.
+func withDaemons(ctx context.Context, p *packing.Planner, more []appsv1.DaemonSet) (*packing.Planner, error) {
+	if len(more) == 0 {
+		return p, nil
+	}
+	return p.With(ctx, func(s *packing.Stack) { s.DaemonSets = append(s.DaemonSets, more...) })
 }
 
 // together plans all pods that the workload makes at once.
@@ -180,7 +194,9 @@ func pods(units []*unit) crowd {
 	for _, u := range units {
 		for i := range u.count {
 			p := u.pod.DeepCopy()
-			p.Name = fmt.Sprintf("%s-%06d", p.Name, i)
+			if u.field != "" { // a controller's, not a Pod of the user's
+				p.Name = fmt.Sprintf("%s-%06d", p.Name, i)
+			}
 			all.list = append(all.list, p)
 			all.units[p] = u
 		}

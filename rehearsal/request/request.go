@@ -50,6 +50,8 @@ type Request struct {
 	Workloads workload.Asked
 	// Slices are the numbers of slices that a forecast compares.
 	Slices []int
+	// Live has a forecast bring the stack up for each number.
+	Live bool
 	// JSON and HTML are the files to write the report to, "" for none.
 	JSON, HTML string
 	// Tools are what is run.

@@ -76,6 +76,34 @@ func TestForecast(t *testing.T) {
 	}
 }
 
+// TestSoakForecast: what the plan says of three sizes of a mixed workload, with a pod that
+// is refused, is what becomes of it when each number is brought up.
+func TestSoakForecast(t *testing.T) {
+	t.Parallel()
+	soak(t)
+	args := []string{
+		"forecast", "--slices", "2,4,8", "--workload", filepath.Join(checkout, "examples"), "--workload", filepath.Join("testdata", "slices.yaml"),
+		"--workload", filepath.Join("testdata", "refused.yaml"), "--scale", "slices=21", "--scale", "inflate-amd64=7", "--scale", "inflate-arm64=5",
+		"--config", "gpuLimit=40",
+	}
+	var planned, lived report.Forecast
+	finish(t, request.StatusOK, &planned, args...)
+	finish(t, request.StatusOK, &lived, append(args, "--live")...)
+	if len(planned.Counts) != 4 || len(lived.Counts) != 4 {
+		t.Fatalf("%d counts are planned and %d lived, want 4 each", len(planned.Counts), len(lived.Counts))
+	}
+	for i, p := range planned.Counts {
+		l := lived.Counts[i]
+		if diff := cmp.Diff(kinds(l.Nodes), kinds(p.Nodes)); diff != "" {
+			t.Errorf("nodes at %d slices (-live +planned):\n%s", p.Slices, diff)
+		}
+		if p.PodsPlaced != l.PodsPlaced || len(p.Unplaced) != len(l.Unplaced) || p.SlicesUsed != l.SlicesUsed {
+			t.Errorf("at %d slices %d pods are placed and %d slices used by the plan, %d and %d live; not placed: %v, live %v",
+				p.Slices, p.PodsPlaced, p.SlicesUsed, l.PodsPlaced, l.SlicesUsed, p.Unplaced, l.Unplaced)
+		}
+	}
+}
+
 // TestLint: the examples have no problems; the problems of a workload that has some
 // make the command fail.
 func TestLint(t *testing.T) {

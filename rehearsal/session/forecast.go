@@ -19,25 +19,27 @@ import (
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/request"
+	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
 )
 
 // slicesSetting is the setting of the program's that a forecast varies.
 const slicesSetting = "gpuSlices"
 
-// worldsAtOnce is how many numbers of slices are tried at the same time. A world waits
-// about a third of its time on two cores; a third one would only take memory.
-const worldsAtOnce = 2
+// atOnce is how many numbers of slices are tried at the same time. A world waits about
+// a third of its time on two cores; a third one would only take memory.
+const atOnce = 2
 
-// Forecast rehearses the stack with the workloads once for each number of slices a GPU,
-// and once with whole GPUs, to compare with. Each time is what `rehearse run` does up to
-// where all pods are settled, in a world of its own in a folder of o.Dir; nothing is
+// Forecast compares numbers of slices a GPU, and whole GPUs, for the workloads. Each
+// time the stack is planned, and Karpenter's own scheduler is asked in this process
+// where the pods would go. If live, each time is what `rehearse run` does up to where
+// all pods are settled instead, in a world of its own in a folder of o.Dir; nothing is
 // destroyed, the world ends.
 //
 // o.Out receives what goes on, and not what the engine prints: that is in the folders.
 // The error is a [UsageError] for what is wrong in what was asked; of what the stack
 // refuses it has the engine's words.
-func Forecast(ctx context.Context, o Options, asked []int, objects []workload.Object) (*report.Forecast, error) {
+func Forecast(ctx context.Context, o Options, asked []int, objects []workload.Object, live bool) (*report.Forecast, error) {
 	project, err := o.project()
 	if err != nil {
 		return nil, UsageError{err}
@@ -46,9 +48,9 @@ func Forecast(ctx context.Context, o Options, asked []int, objects []workload.Ob
 		return nil, UsageError{err}
 	}
 	counts := slices.Compact(slices.Sorted(slices.Values(append([]int{1}, asked...))))
-	f := &forecaster{options: o, objects: objects, out: &locked{out: o.Out}}
+	f := &forecaster{options: o, objects: objects, out: &locked{out: o.Out}, live: live}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(worldsAtOnce)
+	group.SetLimit(atOnce)
 	tried := make([]tried, len(counts))
 	for i, n := range counts {
 		group.Go(func() (err error) {
@@ -61,6 +63,12 @@ func Forecast(ctx context.Context, o Options, asked []int, objects []workload.Ob
 		return nil, err
 	}
 	about := about(o, project)
+	if !live {
+		about.Real = []string{
+			o.Tools.Real(), "the scheduler of Karpenter " + toolcache.KarpenterVersion + " on the stack's own NodePools and NodeOverlays",
+		}
+		about.Simulated = []string{"the AWS account (world " + o.World + ")", "the cluster: nothing runs, `--live` starts one for each number"}
+	}
 	left := tried[0].left
 	for _, object := range objects {
 		if !slices.ContainsFunc(left, func(l report.LeftOut) bool { return l.Object == object.String() }) {
@@ -105,6 +113,7 @@ type forecaster struct {
 	options Options
 	objects []workload.Object
 	out     io.Writer
+	live    bool
 }
 
 // tried is what came of one number of slices.
@@ -125,10 +134,31 @@ func (f *forecaster) try(ctx context.Context, n int) (t tried, err error) {
 		_, _ = fmt.Fprintf(f.out, "%s: "+format+"\n", append([]any{title}, args...)...) // progress only
 	}
 	begin := time.Now()
-	say("the stack is brought up")
 	o := f.options
 	o.Dir = filepath.Join(o.Dir, fmt.Sprintf("slices-%d", n))
 	o.Config = append(slices.Clone(o.Config), fmt.Sprintf("%s=%d", slicesSetting, n))
+	if f.live {
+		t, err = f.run(ctx, o, n, say)
+	} else {
+		say("the stack is planned")
+		t, err = f.plan(ctx, o, n)
+	}
+	if err != nil {
+		if usage := (UsageError{}); errors.As(err, &usage) {
+			return t, err
+		}
+		return t, fmt.Errorf("%s: %w", title, err)
+	}
+	say("%d pods on %d nodes, after %.0f s", len(t.Pods), len(t.Nodes), time.Since(begin).Seconds())
+	return t, nil
+}
+
+// errNoPods says what to do about workloads that make none.
+var errNoPods = errors.New("the workloads make no pods: a Deployment of 0 replicas can be scaled with --scale NAME=REPLICAS")
+
+// run brings the stack up in a world and applies the workloads.
+func (f *forecaster) run(ctx context.Context, o Options, n int, say func(string, ...any)) (t tried, err error) {
+	say("the stack is brought up")
 	if err := os.Mkdir(o.Dir, 0o700); err != nil {
 		return t, err
 	}
@@ -140,24 +170,24 @@ func (f *forecaster) try(ctx context.Context, n int) (t tried, err error) {
 	o.Out = log
 	s, err := Start(ctx, o)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", title, err)
+		return t, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, stop := s.live(ctx)
 	defer stop()
 	if err := s.Pulumi(ctx, "up", "--yes", "--skip-preview"); err != nil {
-		return t, fmt.Errorf("%s: %w\n%s", title, causeOf(ctx, err), diagnostics(log.Name()))
+		return t, fmt.Errorf("%w\n%s", causeOf(ctx, err), diagnostics(log.Name()))
 	}
 	t.Slices = n
 	if err := s.output(ctx, "gpuPools", &t.Pools); err != nil {
-		return t, fmt.Errorf("%s: %w", title, err)
+		return t, err
 	}
 	if err := checkSlices(t.Pools, n); err != nil {
 		return t, UsageError{err}
 	}
 	served, left, err := s.served(f.objects)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", title, causeOf(ctx, err))
+		return t, causeOf(ctx, err)
 	}
 	if t.left = left; len(served) == 0 {
 		return t, UsageError{noneServed(left)}
@@ -165,18 +195,17 @@ func (f *forecaster) try(ctx context.Context, n int) (t tried, err error) {
 	say("%d objects are applied", len(served))
 	cluster, err := s.place(ctx, served, nowAndThen(func(what string) { say("waiting: %s", what) }))
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", title, causeOf(ctx, err))
+		return t, causeOf(ctx, err)
 	}
 	if len(cluster.Pods) == 0 {
-		return t, UsageError{errors.New("the workloads make no pods: a Deployment of 0 replicas can be scaled with --scale NAME=REPLICAS")}
+		return t, UsageError{errNoPods}
 	}
 	t.Nodes, t.Pods = cluster.Nodes, cluster.Pods
 	claims, err := s.World.Launched()
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", title, err)
+		return t, err
 	}
 	t.EverLaunched = len(claims)
-	say("%d pods on %d nodes, after %.0f s", len(t.Pods), len(t.Nodes), time.Since(begin).Seconds())
 	return t, nil
 }
 

@@ -45,7 +45,7 @@ func TestForecastBadInput(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			_, err := Forecast(t.Context(), Options{Checkout: checkout, Stack: c.stack, Config: c.config, Dir: dir, Out: io.Discard}, c.slices, c.objects)
+			_, err := Forecast(t.Context(), Options{Checkout: checkout, Stack: c.stack, Config: c.config, Dir: dir, Out: io.Discard}, c.slices, c.objects, false)
 			if _, ok := errors.AsType[UsageError](err); !ok {
 				t.Fatalf("the error is %v, not one of usage", err)
 			}

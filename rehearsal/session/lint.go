@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
+	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/lint"
 	"eks-gpu-slicing/rehearsal/packing"
@@ -18,6 +20,23 @@ import (
 // stack, and starts no cluster. The error says what the engine said if that has no
 // plan.
 func Lint(ctx context.Context, o Options, objects []workload.Object) (*lint.Result, error) {
+	p, err := o.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return lint.Check(ctx, lint.Input{Objects: objects, Stack: p.stack, Account: p.account})
+}
+
+// planned is a stack as its plan has it.
+type planned struct {
+	*engine.Plan
+	stack   *packing.Stack
+	account *account.Account
+}
+
+// plan plans the stack. The error is a [UsageError] for what is wrong in what was asked,
+// and has the engine's words if that has no plan.
+func (o Options) plan(ctx context.Context) (*planned, error) {
 	project, err := o.project()
 	if err != nil {
 		return nil, UsageError{err}
@@ -37,7 +56,7 @@ func Lint(ctx context.Context, o Options, objects []workload.Object) (*lint.Resu
 		return nil, err
 	}
 	if status != request.StatusOK {
-		return nil, fmt.Errorf("the stack cannot be planned:\n%s", &said)
+		return nil, fmt.Errorf("the stack cannot be planned:\n%s", strings.TrimSpace(said.String()))
 	}
 	stack, err := packing.FromPlan(plan, o.Tools.Charts)
 	if err != nil {
@@ -57,5 +76,5 @@ func Lint(ctx context.Context, o Options, objects []workload.Object) (*lint.Resu
 			stack.DaemonSets = append(stack.DaemonSets, *daemon)
 		}
 	}
-	return lint.Check(ctx, lint.Input{Objects: objects, Stack: stack, Account: in})
+	return &planned{plan, stack, in}, nil
 }

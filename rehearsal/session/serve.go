@@ -64,7 +64,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 	case request.Lint:
 		return inFolder(options, func(o Options) error { return lintWorkloads(ctx, o, workloads, to) })
 	case request.Forecast:
-		return inFolder(options, func(o Options) error { return forecast(ctx, o, r.Slices, workloads, to) })
+		return inFolder(options, func(o Options) error { return forecast(ctx, o, r, workloads, to) })
 	default:
 		return inFolder(options, func(o Options) error { return rehearse(ctx, o, project, r.Command, workloads, to) })
 	}
@@ -101,8 +101,8 @@ func rehearse(ctx context.Context, o Options, project *engine.Project, command r
 }
 
 // forecast compares numbers of slices.
-func forecast(ctx context.Context, o Options, slices []int, workloads []workload.Object, to *results) error {
-	f, err := Forecast(ctx, o, slices, workloads)
+func forecast(ctx context.Context, o Options, r request.Request, workloads []workload.Object, to *results) error {
+	f, err := Forecast(ctx, o, r.Slices, workloads, r.Live)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
 
 	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/workload"
@@ -30,7 +31,7 @@ func (s *Session) served(objects []workload.Object) (served []workload.Object, l
 		reason := idle(o.Unstructured)
 		switch {
 		case meta.IsNoMatchError(err):
-			reason = fmt.Sprintf("the cluster serves no kind %s of %s", kind.Kind, o.GetAPIVersion())
+			reason = unserved(o.Unstructured)
 		case err != nil:
 			return nil, nil, fmt.Errorf("%v: %w", o, err)
 		}
@@ -41,6 +42,30 @@ func (s *Session) served(objects []workload.Object) (served []workload.Object, l
 		left = append(left, report.LeftOut{Object: o.String(), Reason: reason})
 	}
 	return served, left, nil
+}
+
+// known parts the objects of kinds that Kubernetes has from others, and from those that
+// nothing in the cluster acts on: those a cluster serves that has only what the stack
+// installs.
+func known(objects []workload.Object) (known []workload.Object, left []report.LeftOut) {
+	for _, o := range objects {
+		reason := idle(o.Unstructured)
+		if kind := o.GroupVersionKind(); !legacyscheme.Scheme.Recognizes(kind) {
+			reason = unserved(o.Unstructured)
+		}
+		if reason == "" {
+			known = append(known, o)
+			continue
+		}
+		left = append(left, report.LeftOut{Object: o.String(), Reason: reason})
+	}
+	return known, left
+}
+
+// unserved is the reason to leave out an object of a kind that the cluster does not
+// have.
+func unserved(o *unstructured.Unstructured) string {
+	return fmt.Sprintf("the cluster serves no kind %s of %s", o.GetKind(), o.GetAPIVersion())
 }
 
 // idle is why an object would come to nothing in a forecast although the API server

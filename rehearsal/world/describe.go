@@ -18,8 +18,8 @@ type Cluster struct {
 	Pods  []report.Pod
 }
 
-// gpu is the resource that slices are counted in.
-const gpu corev1.ResourceName = "nvidia.com/gpu"
+// GPU is the resource that slices are counted in.
+const GPU corev1.ResourceName = "nvidia.com/gpu"
 
 func (w *World) describeCluster(s state) Cluster {
 	var c Cluster
@@ -27,7 +27,7 @@ func (w *World) describeCluster(s state) Cluster {
 	for i := range s.pods {
 		p := &s.pods[i]
 		if p.Spec.NodeName != "" && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			used[p.Spec.NodeName] += slicesOf(p)
+			used[p.Spec.NodeName] += Slices(p)
 		}
 		c.Pods = append(c.Pods, s.describePod(p))
 	}
@@ -38,10 +38,10 @@ func (w *World) describeCluster(s state) Cluster {
 	return c
 }
 
-// slicesOf is how many slices a pod's containers ask for together.
-func slicesOf(p *corev1.Pod) (n int64) {
+// Slices is how many slices a pod's containers ask for together.
+func Slices(p *corev1.Pod) (n int64) {
 	for _, c := range p.Spec.Containers {
-		n += c.Resources.Limits.Name(gpu, "").Value()
+		n += c.Resources.Limits.Name(GPU, "").Value()
 	}
 	return n
 }
@@ -50,25 +50,25 @@ func (w *World) describeNode(n *corev1.Node, used int64) report.Node {
 	out := report.Node{
 		Name: n.Name, Pool: cmp.Or(n.Labels["karpenter.sh/nodepool"], n.Labels["eks.amazonaws.com/nodegroup"]),
 		InstanceType: n.Labels[corev1.LabelInstanceTypeStable], Zone: n.Labels[corev1.LabelTopologyZone],
-		CapacityType: "on-demand", GPUSlices: n.Status.Allocatable.Name(gpu, "").Value(), GPUSlicesUsed: used,
+		CapacityType: "on-demand", GPUSlices: n.Status.Allocatable.Name(GPU, "").Value(), GPUSlicesUsed: used,
 		Fixed: n.Labels["karpenter.sh/nodepool"] == "",
 	}
 	if n.Labels["karpenter.sh/capacity-type"] == "spot" || n.Labels["eks.amazonaws.com/capacityType"] == "SPOT" {
 		out.CapacityType = "spot"
 	}
-	out.PricePerHour = w.price(out)
+	out.PricePerHour = Price(w.options.Region, out)
 	return out
 }
 
-// price of a node, in USD an hour; 0 where the catalogue knows none.
-func (w *World) price(n report.Node) float64 {
+// Price of a node in a region, in USD an hour; 0 where the catalogue knows none.
+func Price(region string, n report.Node) float64 {
 	types, err := catalogue.Default()
 	if err != nil {
 		return 0
 	}
-	p, err := types.OnDemand(w.options.Region, n.InstanceType)
+	p, err := types.OnDemand(region, n.InstanceType)
 	if n.CapacityType == "spot" {
-		p, err = types.Spot(w.options.Region, n.Zone, n.InstanceType)
+		p, err = types.Spot(region, n.Zone, n.InstanceType)
 	}
 	if err != nil {
 		return 0
