@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 )
@@ -191,6 +192,10 @@ func (l *loader) instanceTypes(key, text string) []string {
 	return good
 }
 
+// maxCIDRs is how many ranges of a public endpoint's callers EKS takes ("Public endpoint
+// access CIDR ranges per cluster" of its service quotas).
+const maxCIDRs = 40
+
 // cidrs reads who may reach the endpoint. That of an existing cluster is its owner's.
 func (l *loader) cidrs(existing bool) []string {
 	const key, example = "publicAccessCidrs", "203.0.113.7/32"
@@ -202,6 +207,9 @@ func (l *loader) cidrs(existing bool) []string {
 		l.reject(key, "", "at least one CIDR that may reach the API endpoint, this machine's own address included",
 			Set(key+"[0]", example))
 	}
+	if len(items) > maxCIDRs {
+		l.reject(key, fmt.Sprintf("%d CIDRs", len(items)), fmt.Sprintf("at most %d: EKS's quota", maxCIDRs), remove(fmt.Sprintf("%s[%d]", key, maxCIDRs)))
+	}
 	var good []string
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", key, i)
@@ -212,6 +220,10 @@ func (l *loader) cidrs(existing bool) []string {
 		case prefix.Masked() != prefix:
 			l.reject(at, item, fmt.Sprintf("a network address; this one's is %s, or %s/32 for the one host", prefix.Masked(), prefix.Addr()),
 				Set(at, prefix.Masked().String()))
+		case prefix.Bits() > 0 && (prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast()):
+			l.reject(at, item, "an address of the Internet, such as "+example+": EKS takes no private ones, which reach the private endpoint", Set(at, example))
+		case slices.Contains(good, item):
+			l.reject(at, item, "each once", remove(at))
 		default:
 			good = append(good, item)
 		}
@@ -259,6 +271,14 @@ func (l *loader) controllers() (low, high, desired int) {
 	return low, high, desired
 }
 
+// maxTags is how many tags of the user's own there may be: AWS takes 50 on a resource,
+// and an instance has up to ten by the stack, EKS and Karpenter.
+const maxTags = 40
+
+// tagPattern is the strictest of the services that the stack tags things of: IAM's (Tag
+// in the IAM API reference).
+var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
 func (l *loader) tags() map[string]string {
 	const key = "tags"
 	text := l.text(key)
@@ -267,18 +287,25 @@ func (l *loader) tags() map[string]string {
 		l.reject(key, text, "a map of strings", "pulumi config set --path tags.team platform")
 		return nil
 	}
-	for _, name := range sortedKeys(tags) {
-		at := key + "." + name
-		mend := fmt.Sprintf("pulumi config rm --path '%s[\"%s\"]'", key, name)
+	names := sortedKeys(tags)
+	removal := func(name string) string { return fmt.Sprintf("pulumi config rm --path '%s[\"%s\"]'", key, name) }
+	if len(names) > maxTags {
+		l.reject(key, fmt.Sprintf("%d tags", len(names)), fmt.Sprintf("at most %d: AWS takes 50 on a resource, and the stack, EKS and Karpenter set some of their own", maxTags),
+			removal(names[maxTags]))
+	}
+	for _, name := range names {
+		at, value, mend := key+"."+name, tags[name], removal(name)
 		switch {
-		case name == "" || len(name) > 128 || len(tags[name]) > 256:
-			l.reject(at, tags[name], "a key of 1 to 128 and a value of at most 256 characters: EC2's limits", mend)
+		case name == "" || utf8.RuneCountInString(name) > 128 || utf8.RuneCountInString(value) > 256:
+			l.reject(at, value, "a key of 1 to 128 and a value of at most 256 characters: EC2's limits", mend)
+		case !tagPattern.MatchString(name + value):
+			l.reject(at, value, "letters, digits, spaces and _ . : / = + - @, in the key and in the value: what IAM takes", mend)
 		case strings.HasPrefix(strings.ToLower(name), "aws:"):
-			l.reject(at, tags[name], "a key that does not begin with aws:, which AWS keeps for itself", mend)
+			l.reject(at, value, "a key that does not begin with aws:, which AWS keeps for itself", mend)
 		case name == ClusterTag || name == SecretsKeyTag:
-			l.reject(at, tags[name], "a key other than this, which the stack sets itself", mend)
+			l.reject(at, value, "a key other than this, which the stack sets itself", mend)
 		case reservedTag(name):
-			l.reject(at, tags[name], "a key that Karpenter and EKS do not set themselves: instances are told apart by theirs", mend)
+			l.reject(at, value, "a key that Karpenter and EKS do not set themselves: instances are told apart by theirs", mend)
 		}
 	}
 	return tags

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"strings"
@@ -140,6 +141,16 @@ func TestRefused(t *testing.T) {
 		{"gpuSharing", "mig", "one of time-slicing, mps, none", "pulumi config set gpuSharing time-slicing"},
 		{"gpuLimit", "-1", "from 0 to 10000", "pulumi config set gpuLimit 16"},
 		{"gpuLimit", "0", "at least 1, or gpuPools", "pulumi config set gpuLimit 16"},
+		{"gpuLimit", "10001", "from 0 to 10000", "pulumi config set gpuLimit 16"},
+		{"gpuLimit", "1e3", "whole number", "pulumi config set gpuLimit 16"},
+		{"gpuLimit", "99999999999999999999", "whole number", "pulumi config set gpuLimit 16"},
+		{"gpuLimit", "", "whole number", "pulumi config set gpuLimit 16"},
+		{"cpuLimit", "100001", "from 0 to 100000", "pulumi config set cpuLimit 100"},
+		{"cpuLimit", "100 vCPUs", "whole number", "pulumi config set cpuLimit 100"},
+		{"controllerMin", "0", "from 1 to 450", "pulumi config set controllerMin 1"},
+		{"controllerMax", "451", "from 1 to 450", "pulumi config set controllerMax 3"},
+		{"controllerMax", "many", "whole number", "pulumi config set controllerMax 3"},
+		{"controllerDesired", "-2", "from 1 to 450", "pulumi config set controllerDesired 2"},
 		{"cpuLimit", "-4", "from 0 to 100000", "pulumi config set cpuLimit 100"},
 		{"gpuInstanceTypes", "[]", "at least one", "pulumi config set --path 'gpuInstanceTypes[0]' g4dn.xlarge"},
 		{"gpuInstanceTypes", "g4dn.xlarge", "a list of strings", "pulumi config set --path 'gpuInstanceTypes[0]' VALUE"},
@@ -147,6 +158,10 @@ func TestRefused(t *testing.T) {
 		{"gpuInstanceTypes", `["g4dn.xlarge","g4dn.xlarge"]`, "each type once", "pulumi config rm --path 'gpuInstanceTypes[1]'"},
 		{"gpuPools", "training", "a list of pools", "pulumi config rm gpuPools && pulumi config set --path 'gpuPools[0].name' training"},
 		{"gpuPools", `["training"]`, "a list of pools", "pulumi config rm gpuPools && pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `{"name":"training"}`, "a list of pools", "pulumi config rm gpuPools && pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[null]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
+		{"gpuPools", `[{"name":"a","limit":10001}]`, "from 1 to 10000", "pulumi config set --path 'gpuPools[0].limit' 16"},
+		{"gpuPools", `[{"name":"a","sharing":null}]`, "one of time-slicing, mps, none", "pulumi config set --path 'gpuPools[0].sharing' time-slicing"},
 		{"gpuPools", `[{}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
 		{"gpuPools", `[{"name":"Training"}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
 		{"gpuPools", `[{"name":"` + strings.Repeat("a", 33) + `"}]`, "1 to 32 small letters", "pulumi config set --path 'gpuPools[0].name' training"},
@@ -194,6 +209,13 @@ func TestRefused(t *testing.T) {
 		{"publicAccessCidrs", `["203.0.113.7"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
 		{"publicAccessCidrs", `["203.0.113.0/24","2001:db8::/32"]`, "an IPv4 CIDR", "pulumi config set --path 'publicAccessCidrs[1]' 203.0.113.7/32"},
 		{"publicAccessCidrs", `["203.0.113.7/24"]`, "203.0.113.0/24, or 203.0.113.7/32", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.0/24"},
+		{"publicAccessCidrs", "203.0.113.7/32", "a list of strings", "pulumi config set --path 'publicAccessCidrs[0]' VALUE"},
+		{"publicAccessCidrs", `{"office":"203.0.113.7/32"}`, "a list of strings", "pulumi config set --path 'publicAccessCidrs[0]' VALUE"},
+		{"publicAccessCidrs", `[203]`, "a list of strings", "pulumi config set --path 'publicAccessCidrs[0]' VALUE"},
+		{"publicAccessCidrs", "null", "at least one CIDR", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
+		{"publicAccessCidrs", `["203.0.113.0/24","203.0.113.0/24"]`, "each once", "pulumi config rm --path 'publicAccessCidrs[1]'"},
+		{"publicAccessCidrs", `["10.0.0.0/8"]`, "an address of the Internet", "pulumi config set --path 'publicAccessCidrs[0]' 203.0.113.7/32"},
+		{"publicAccessCidrs", cidrs(41), "at most 40", "pulumi config rm --path 'publicAccessCidrs[40]'"},
 		{"secretsEncryption", "true", "aws, stack, or the ARN of a KMS key", "pulumi config set secretsEncryption stack"},
 		{"secretsEncryption", "arn:aws:kms:us-west-1:111122223333:alias/x", "or the ARN of a KMS key", "pulumi config set secretsEncryption stack"},
 		{"secretsEncryption", "arn:aws:kms:us-west-2:111122223333:key/x", "a key in the cluster's region, us-west-1", "pulumi config set secretsEncryption stack"},
@@ -210,6 +232,14 @@ func TestRefused(t *testing.T) {
 		{"tags", `{"karpenter.sh/nodepool":"x"}`, "Karpenter and EKS do not set", `pulumi config rm --path 'tags["karpenter.sh/nodepool"]'`},
 		{"tags", `{"eks-gpu-slicing/cluster":"x"}`, "which the stack sets itself", `pulumi config rm --path 'tags["eks-gpu-slicing/cluster"]'`},
 		{"tags", `{"eks-gpu-slicing/secrets-encryption":"x"}`, "which the stack sets itself", `pulumi config rm --path 'tags["eks-gpu-slicing/secrets-encryption"]'`},
+		{"tags", `{"team":7}`, "a map of strings", "pulumi config set --path tags.team platform"},
+		{"tags", `["team"]`, "a map of strings", "pulumi config set --path tags.team platform"},
+		{"tags", `{"":"ml"}`, "a key of 1 to 128", `pulumi config rm --path 'tags[""]'`},
+		{"tags", `{"` + strings.Repeat("k", 129) + `":"ml"}`, "a key of 1 to 128", `pulumi config rm --path 'tags["` + strings.Repeat("k", 129) + `"]'`},
+		{"tags", `{"team":"` + strings.Repeat("v", 257) + `"}`, "a value of at most 256", `pulumi config rm --path 'tags["team"]'`},
+		{"tags", `{"team":"a, b"}`, "what IAM takes", `pulumi config rm --path 'tags["team"]'`},
+		{"tags", `{"team!":"ml"}`, "what IAM takes", `pulumi config rm --path 'tags["team!"]'`},
+		{"tags", tags(41), "at most 40", `pulumi config rm --path 'tags["k40"]'`},
 		{"aws:region", "us-west", "such as us-west-1", "pulumi config set aws:region us-west-1"},
 		{"gpuSlice", "8", "Did you mean gpuSlices?", "pulumi config rm gpuSlice && pulumi config set gpuSlices '8'"},
 		{"colour", "green", "no such key. There are amiFamily", "pulumi config rm colour"},
@@ -232,6 +262,45 @@ func TestRefused(t *testing.T) {
 				t.Errorf("mended by %q, want %q", p.Mend, c.mend)
 			}
 		})
+	}
+}
+
+// cidrs is a list of so many, as JSON.
+func cidrs(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"203.0.113.%d/32"`, i))
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+// tags are so many, as JSON.
+func tags(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"k%02d":"v"`, i))
+	}
+	return "{" + strings.Join(all, ",") + "}"
+}
+
+// TestTaken is what looks bad and is not.
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ key, value string }{
+		{"gpuPools", "null"}, // what a key without a value is in a stack's file
+		{"tags", "null"},
+		{"tags", tags(40)},
+		{"tags", `{"` + strings.Repeat("ü", 128) + `":"` + strings.Repeat("ü", 256) + `"}`}, // characters, not bytes
+		{"tags", `{"team":""}`},
+		{"publicAccessCidrs", cidrs(40)},
+		{"publicAccessCidrs", `["0.0.0.0/0"]`}, // warned about
+		{"gpuLimit", "10000"},
+		{"cpuLimit", "0"},
+		{"controllerMax", "450"},
+	} {
+		if _, problems := Load(schema(t), valid(map[string]string{c.key: c.value})); len(problems) > 0 {
+			t.Errorf("%s=%s: %v", c.key, c.value, problems.Err())
+		}
 	}
 }
 

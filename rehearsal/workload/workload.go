@@ -6,6 +6,7 @@ package workload
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,10 @@ func Read(paths []string) ([]Object, error) {
 			all = append(all, objects...)
 		}
 	}
-	return all, errors.Join(problems...)
+	if err := errors.Join(append(problems, once(all))...); err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 func filesOf(path string) ([]string, error) {
@@ -111,16 +115,85 @@ func readObjects(file string) ([]Object, error) {
 		if len(content) == 0 {
 			continue // nothing but comments
 		}
-		o := &unstructured.Unstructured{Object: content}
-		if o.GetAPIVersion() == "" || o.GetKind() == "" || o.GetName() == "" {
-			return nil, fmt.Errorf("workload %s, document %d: it is no Kubernetes object, which has apiVersion, kind and metadata.name", file, n)
+		contents, err := listed(content)
+		if err != nil {
+			return nil, fmt.Errorf("workload %s, document %d: %w", file, n, err)
 		}
-		all = append(all, Object{File: file, Unstructured: o})
+		for i, content := range contents {
+			o := &unstructured.Unstructured{Object: content}
+			if o.GetAPIVersion() == "" || o.GetKind() == "" || o.GetName() == "" {
+				at := fmt.Sprintf("document %d", n)
+				if o.Object == nil || len(contents) > 1 {
+					at += fmt.Sprintf(", item %d", i+1)
+				}
+				return nil, fmt.Errorf("workload %s, %s: it is no Kubernetes object, which has apiVersion, kind and metadata.name", file, at)
+			}
+			all = append(all, Object{File: file, Unstructured: o})
+		}
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("workload %s: it holds no Kubernetes object", file)
 	}
 	return all, nil
+}
+
+// listed are the objects of a List, which is what `kubectl get -o yaml` prints of
+// several, or the one object there is.
+func listed(content map[string]any) ([]map[string]any, error) {
+	if content["kind"] != "List" || content["apiVersion"] != "v1" {
+		return []map[string]any{content}, nil
+	}
+	items, ok := content["items"].([]any)
+	if !ok || len(items) == 0 {
+		return nil, errors.New("its List has no items: a list of Kubernetes objects")
+	}
+	var all []map[string]any
+	for i, item := range items {
+		object, ok := item.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("item %d of its List is no Kubernetes object, which has apiVersion, kind and metadata.name", i+1)
+		}
+		all = append(all, object)
+	}
+	return all, nil
+}
+
+// once reports objects that are there twice: applied, the second would take the place
+// of the first without a word.
+func once(objects []Object) error {
+	type identity struct{ group, kind, namespace, name string }
+	first := map[identity]Object{}
+	var problems []error
+	for _, o := range objects {
+		id := identity{o.GroupVersionKind().Group, o.GetKind(), namespaceOf(o), o.GetName()}
+		if before, twice := first[id]; twice {
+			problems = append(problems, fmt.Errorf("workload %s: %s %s is there twice, and first in %s: rename one, or name each file once", o.File, o.GetKind(), o.GetName(), before.File))
+			continue
+		}
+		first[id] = o
+	}
+	return errors.Join(problems...)
+}
+
+// namespaceOf is the namespace that an object is applied to, if its kind has any.
+func namespaceOf(o Object) string { return cmp.Or(o.GetNamespace(), "default") }
+
+// Namespaces reports the namespaces that objects name and that neither a new cluster
+// nor the objects have.
+func Namespaces(objects []Object) error {
+	there := []string{"default", "kube-system", "kube-public", "kube-node-lease"}
+	for _, o := range objects {
+		if o.GetKind() == "Namespace" {
+			there = append(there, o.GetName())
+		}
+	}
+	var problems []error
+	for _, o := range objects {
+		if name := namespaceOf(o); !slices.Contains(there, name) {
+			problems = append(problems, fmt.Errorf("workload %s: %s %s: there is no namespace %s: add it to the workloads, with: kubectl create namespace %[4]s --dry-run=client -o yaml", o.File, o.GetKind(), o.GetName(), name))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // Scale sets the number of replicas of the workloads that are named, as `kubectl
@@ -142,7 +215,7 @@ func Scale(objects []Object, scales []string) error {
 			}
 			found = true
 			if err := unstructured.SetNestedField(o.Object, replicas, "spec", "replicas"); err != nil {
-				problems = append(problems, fmt.Errorf("--scale %s: %v: %w", text, o, err))
+				problems = append(problems, fmt.Errorf("--scale %s: %v: its spec is to be a map: %w", text, o, err))
 			}
 		}
 		if !found {

@@ -30,6 +30,7 @@ func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		pod, pod + "---\n# nothing\n---\n" + pod, "", "---", "- a", "a: [b", "\t", "{}", "null", "~",
 		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"priority":1e3,"x":[1,-2.5,null,true]}}`,
+		"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n- a\n", `{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}]}`,
 		"kind: Pod\nmetadata: {name: a}\n", "apiVersion: v1\nmetadata: {name: a}\n", "apiVersion: v1\nkind: Pod\nmetadata: a\n", "apiVersion: 1\nkind: [x]\nmetadata: {name: {}}\n",
 		"a: &a [*a]\n", "a: &a {b: 1}\nc: {<<: *a}\napiVersion: v1\nkind: K\nmetadata: {name: n}\n", "\xff\xfe", "{\"apiVersion\":\"v1\"}{",
 		"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {x: 0x10, y: 1_000, z: 9223372036854775808, t: 2026-11-24, n: .nan}\n",

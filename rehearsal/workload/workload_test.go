@@ -10,15 +10,34 @@ import (
 func TestRead(t *testing.T) {
 	t.Parallel()
 	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
+	const other = "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\n"
+	const listOf = "apiVersion: v1\nkind: List\nitems:\n"
 	for _, c := range []struct {
 		name  string
 		files map[string]string
 		want  int
 		fails string
 	}{
-		{name: "two documents", files: map[string]string{"a.yaml": pod + "---\n" + pod}, want: 2},
-		{name: "comments alone between", files: map[string]string{"a.yaml": pod + "---\n# nothing\n---\n" + pod}, want: 2},
+		{name: "two documents", files: map[string]string{"a.yaml": pod + "---\n" + other}, want: 2},
+		{name: "comments alone between", files: map[string]string{"a.yaml": pod + "---\n# nothing\n---\n" + other}, want: 2},
 		{name: "json, and a file that is no manifest", files: map[string]string{"a.json": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`, "README.md": "x"}, want: 1},
+		{name: "a list", files: map[string]string{"a.yaml": listOf + "- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n- {apiVersion: v1, kind: Pod, metadata: {name: b}}\n"}, want: 2},
+		{name: "the same name in two namespaces", files: map[string]string{"a.yaml": pod + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b}\n"}, want: 2},
+		{name: "the same name of two kinds", files: map[string]string{"a.yaml": pod + "---\napiVersion: v1\nkind: Service\nmetadata: {name: a}\n"}, want: 2},
+		{name: "windows lines and a byte order mark", files: map[string]string{"a.yaml": "\ufeff" + strings.ReplaceAll(pod+"---\n"+other, "\n", "\r\n")}, want: 2},
+		{name: "the same object twice", files: map[string]string{"a.yaml": pod, "b.yaml": pod}, fails: "b.yaml: Pod a is there twice, and first in"},
+		{name: "the default namespace by name", files: map[string]string{"a.yaml": pod + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: default}\n"}, fails: "is there twice"},
+		{name: "a list without items", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: List\n"}, fails: "document 1: its List has no items"},
+		{name: "a list whose items are a map", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: {a: b}\n"}, fails: "its List has no items"},
+		{name: "a list of text", files: map[string]string{"a.yaml": listOf + "- a\n"}, fails: "item 1 of its List is no Kubernetes object"},
+		{name: "a list with a nameless object", files: map[string]string{"a.yaml": listOf + "- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n- {apiVersion: v1, kind: Pod}\n"}, fails: "document 1, item 2: it is no Kubernetes object"},
+		{name: "not UTF-8", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: \xff\xfe}\n"}, fails: "document 1: it is not YAML"},
+		{name: "a zero byte", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: \x00\n"}, fails: "document 1: it is not YAML"},
+		{name: "tabs", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata:\n\tname: a\n"}, fails: "it is not YAML"},
+		{name: "json cut off", files: map[string]string{"a.json": `{"apiVersion":"v1",`}, fails: "document 1: it is not YAML"},
+		{name: "a number for a name", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: 7}\n"}, fails: "metadata.name"},
+		{name: "a kind that is a list", files: map[string]string{"a.yaml": "apiVersion: v1\nkind: [Pod]\nmetadata: {name: a}\n"}, fails: "it is no Kubernetes object"},
+		{name: "a chart's template", files: map[string]string{"a.yaml": "{{ if .Values.pod }}\n" + pod + "{{ end }}\n"}, fails: "it is not YAML"},
 		{name: "not yaml", files: map[string]string{"a.yaml": "a: [b"}, fails: "document 1: it is not YAML"},
 		{name: "not an object", files: map[string]string{"a.yaml": "- a\n- b\n"}, fails: "document 1"},
 		{name: "not Kubernetes", files: map[string]string{"a.yaml": pod + "---\nservices: {web: {}}\n"}, fails: "document 2: it is no Kubernetes object"},
@@ -58,7 +77,8 @@ func TestReadNamesWhatIsMissing(t *testing.T) {
 func TestScale(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "a.yaml")
-	const text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+	const text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\n" +
+		"---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: [replicas]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +86,10 @@ func TestScale(t *testing.T) {
 		{scale: "a=5"},
 		{scale: "a", fails: "--scale a is not NAME=REPLICAS"},
 		{scale: "a=-1", fails: "--scale a=-1 is not NAME=REPLICAS"},
+		{scale: "a=2.5", fails: "--scale a=2.5 is not NAME=REPLICAS"},
+		{scale: "a=3000000000", fails: "--scale a=3000000000 is not NAME=REPLICAS"},
+		{scale: "=5", fails: `of the workloads is named ""`},
+		{scale: "s=5", fails: "its spec is to be a map"},
 		{scale: "p=2", fails: `of the workloads is named "p"`},
 	} {
 		objects, err := Asked{Paths: []string{file}, Scales: []string{c.scale}}.Read()
@@ -81,6 +105,31 @@ func TestScale(t *testing.T) {
 			if !ok || spec["replicas"] != int64(5) {
 				t.Errorf("%s: the spec is %v", c.scale, objects[0].Object["spec"])
 			}
+		}
+	}
+}
+
+func TestNamespaces(t *testing.T) {
+	t.Parallel()
+	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: ml}\n"
+	for name, c := range map[string]struct{ text, fails string }{
+		"unknown":             {pod, "a.yaml: Pod a: there is no namespace ml: add it to the workloads, with: kubectl create namespace ml"},
+		"one of the objects":  {pod + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: ml}\n", ""},
+		"that of the system":  {strings.Replace(pod, "ml", "kube-system", 1), ""},
+		"default, left out":   {strings.Replace(pod, ", namespace: ml", "", 1), ""},
+		"no namespace's name": {strings.Replace(pod, "ml", "M L", 1), "there is no namespace M L"},
+	} {
+		file := filepath.Join(t.TempDir(), "a.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		objects, err := Read([]string{file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Namespaces(objects)
+		if c.fails == "" && err != nil || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+			t.Errorf("%s: the error is %v; it should say %q", name, err, c.fails)
 		}
 	}
 }

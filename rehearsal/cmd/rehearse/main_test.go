@@ -73,6 +73,7 @@ func TestWrongInput(t *testing.T) {
 		"no such folder":        {args: []string{"preview", "-C", "/does/not/exist"}, want: []string{"/does/not/exist", "no such file"}},
 		"a side without folder": {args: []string{"comment", "--before", "/does/not/exist", "--after", "/does/not/exist/either"}, want: []string{"--after", "/does/not/exist/either", "no such file"}},
 		"comment into nowhere":  {args: []string{"comment", "--before", ".", "--after", ".", "--out", "/does/not/exist/c.md"}, want: []string{"--out /does/not/exist/c.md", "no such file"}},
+		"unknown namespace":     {args: []string{"run", "--workload", "testdata/namespaced.yaml"}, want: []string{"Pod a: there is no namespace ml", "kubectl create namespace ml"}},
 		"no project":            {files: map[string]string{"README.md": ""}, args: []string{"preview"}, want: []string{"no Pulumi.yaml", "checkout of eks-gpu-slicing", "-C"}},
 		"another project":       {files: map[string]string{"Pulumi.yaml": project}, args: []string{"preview"}, want: []string{"has no rehearsal folder", "not a whole checkout"}},
 		"broken project":        {files: map[string]string{"Pulumi.yaml": "{", "rehearsal/go.mod": module}, args: []string{"preview"}, want: []string{"Pulumi.yaml"}},

@@ -91,7 +91,11 @@ func (l *lived) live(ctx context.Context, dir string, r request.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.workloads.Read(); err != nil {
+	objects, err := l.workloads.Read()
+	if err == nil && r.Command != request.Lint { // which is about a cluster that may have more of them
+		err = workload.Namespaces(objects)
+	}
+	if err != nil {
 		return usage(err)
 	}
 	if err := errors.Join(writable("--json", l.json), writable("--html", l.html)); err != nil {
