@@ -33,6 +33,8 @@ type Options struct {
 	ControlPlane ControlPlane
 	// Addons installs the software of EKS add-ons; nil leaves them records.
 	Addons AddonSoftware
+	// Nodes drains nodes that EKS replaces; nil just replaces them.
+	Nodes NodeDrainer
 }
 
 // Account is one simulated AWS account in one region. Its methods may be
@@ -43,6 +45,7 @@ type Account struct {
 	now      func() time.Time
 	plane    ControlPlane
 	software AddonSoftware // nil: none
+	drainer  NodeDrainer   // nil: none
 	faults   *Faults
 	// types are the instance types and what they cost; zones are those the
 	// account sees, by name.
@@ -88,7 +91,7 @@ func New(o Options) (*Account, error) {
 	if strings.HasPrefix(o.Region, "us-gov-") {
 		return nil, fmt.Errorf("region %s is in the partition aws-us-gov; a simulated account is in the partition aws: choose a region outside GovCloud", o.Region)
 	}
-	a := &Account{region: o.Region, world: w, now: o.Now, plane: o.ControlPlane, software: o.Addons, types: types, zones: w.zones(region)}
+	a := &Account{region: o.Region, world: w, now: o.Now, plane: o.ControlPlane, software: o.Addons, drainer: o.Nodes, types: types, zones: w.zones(region)}
 	if a.now == nil {
 		a.now = time.Now
 	}

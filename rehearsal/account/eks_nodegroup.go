@@ -361,13 +361,31 @@ func (a *Account) UpdateNodegroupConfig(clusterName, name string, scaling Scalin
 }
 
 // UpdateNodegroupVersion moves a node group to a Kubernetes version ("" is the
-// cluster's) or to another version of its launch template (nil keeps it).
+// cluster's) or to another version of its launch template (nil keeps it). It returns when its nodes
+// are replaced, or with the reason why one could not be: the node group is then what it was.
 func (a *Account) UpdateNodegroupVersion(clusterName, name, version string, template *LaunchTemplateRef) error {
+	was, err := a.changeNodegroup(clusterName, name, version, template)
+	if err != nil {
+		return err
+	}
+	if err := a.rollNodegroup(clusterName, name); err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if _, n, gone := a.nodegroup(clusterName, name); gone == nil {
+			*n = was
+		}
+		return err
+	}
+	return nil
+}
+
+// changeNodegroup makes a node group what its nodes are to be of, and returns what it was.
+func (a *Account) changeNodegroup(clusterName, name, version string, template *LaunchTemplateRef) (was Nodegroup, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, n, err := a.nodegroupToChange(clusterName, name)
 	if err != nil {
-		return err
+		return was, err
 	}
 	next := n.clone()
 	if next.Version = version; version == "" {
@@ -375,18 +393,18 @@ func (a *Account) UpdateNodegroupVersion(clusterName, name, version string, temp
 	}
 	if template != nil {
 		if n.LaunchTemplate == nil || template.ID != "" && template.ID != n.LaunchTemplate.ID || template.Name != "" && template.Name != n.LaunchTemplate.Name {
-			return refuse("InvalidParameterException", "Node group %s can only be updated to another version of the launch template it was made with", name)
+			return was, refuse("InvalidParameterException", "Node group %s can only be updated to another version of the launch template it was made with", name)
 		}
 		next.LaunchTemplate = &LaunchTemplateRef{ID: n.LaunchTemplate.ID, Version: template.Version}
 	} else if n.LaunchTemplate != nil {
 		next.LaunchTemplate = &LaunchTemplateRef{ID: n.LaunchTemplate.ID, Version: n.LaunchTemplate.Version}
 	}
 	if err := a.checkNodegroup(c, &next); err != nil {
-		return err
+		return was, err
 	}
 	next.Modified = a.timestamp()
-	*n = next
-	return nil
+	was, *n = *n, next
+	return was, nil
 }
 
 // DeleteNodegroup deletes a node group with its nodes.

@@ -1,6 +1,9 @@
 package account_test
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"eks-gpu-slicing/rehearsal/account"
@@ -161,5 +164,78 @@ func TestNodegroupFollowsItsTemplate(t *testing.T) {
 	}
 	if err := a.UpdateNodegroupVersion("c", "n", "", &account.LaunchTemplateRef{ID: "lt-2", Version: "1"}); !account.IsCode(err, "InvalidParameterException") {
 		t.Errorf("another template: %v", err)
+	}
+}
+
+// drainer notes what it is to drain, and whether its replacement runs then; it cannot
+// drain stuck.
+type drainer struct {
+	account *account.Account
+	stuck   string
+	drained []string
+}
+
+func (d *drainer) Drain(id, replacement string) error {
+	if id == d.stuck {
+		return errors.New("a budget")
+	}
+	if i, err := d.account.DescribeInstances([]string{replacement}); err != nil || len(i) != 1 || id == replacement {
+		return fmt.Errorf("replacement %s: %v, %w", replacement, i, err)
+	}
+	d.drained = append(d.drained, id)
+	return nil
+}
+
+// TestNodegroupRolls: a new version replaces each node, the new one first; one that
+// cannot be drained leaves the node group what it was.
+func TestNodegroupRolls(t *testing.T) {
+	t.Parallel()
+	for _, stuck := range []bool{false, true} {
+		d := &drainer{}
+		a, err := account.New(account.Options{Region: "us-west-1", Nodes: d})
+		must(t, a, err)
+		d.account = a
+		cluster := clusterInput(t, a)
+		cluster.Version = "1.28"
+		_, err = a.CreateCluster(cluster)
+		ok(t, err)
+		in := nodegroupInput(t, a)
+		_, err = a.CreateNodegroup(in)
+		ok(t, err)
+		members := func() (ids []string, versions []string) {
+			t.Helper()
+			all, err := a.DescribeInstances(nil)
+			ok(t, err)
+			for _, i := range all {
+				if i.Nodegroup == in.Name && i.State != account.StateTerminated && i.State != account.StateShuttingDown {
+					images, err := a.DescribeImages([]string{i.ImageID}, nil)
+					ok(t, err)
+					ids, versions = append(ids, i.ID), append(versions, images[0].Version)
+				}
+			}
+			return ids, versions
+		}
+		old, _ := members()
+		ok(t, a.UpdateClusterVersion("c", "1.29"))
+		if stuck {
+			d.stuck = old[1]
+		}
+		err = a.UpdateNodegroupVersion("c", in.Name, "1.29", nil)
+		n, errNow := a.DescribeNodegroup("c", in.Name)
+		must(t, n, errNow)
+		ids, versions := members()
+		slices.Sort(versions)
+		if stuck {
+			wantRefusal(t, err, "PodEvictionFailure", "Reached max retries while trying to evict pods from nodes in node group n: instance "+d.stuck+": a budget")
+			if n.Version != "1.28" || !slices.Equal(versions, []string{"1.28", "1.29"}) || !slices.Contains(ids, d.stuck) {
+				t.Errorf("the node group is of %s, its nodes %v of %v", n.Version, ids, versions)
+			}
+			continue
+		}
+		ok(t, err)
+		slices.Sort(d.drained)
+		if n.Version != "1.29" || !slices.Equal(versions, []string{"1.29", "1.29"}) || !slices.Equal(d.drained, old) {
+			t.Errorf("the node group is of %s, its nodes of %v; drained %v of %v", n.Version, versions, d.drained, old)
+		}
 	}
 }

@@ -45,8 +45,8 @@ func TestSoakExisting(t *testing.T) {
 	})
 	t.Run("pods of the cluster's own pool", func(t *testing.T) {
 		t.Parallel()
-		run := liveExisting(t, "--world", "existing-karpenter", "--scale", "inflate-amd64=5",
-			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"), "--workload", filepath.Join(checkout, "examples", "inflate-amd64.yaml"))
+		run := liveExisting(t, "--world", "existing-karpenter",
+			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"), "--workload", filepath.Join("testdata", "cpu.yaml"))
 		if got := launched(run); got["gpu"] != 2 || got["default"] == 0 {
 			t.Errorf("launched by pool: %v; want 2 of gpu, and some of default", got)
 		}

@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -134,6 +135,9 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 		return s, err
 	}
 	claims, err := dynamicClient.Resource(nodeClaims).List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) { // a cluster without Karpenter
+		claims, err = &unstructured.UnstructuredList{}, nil
+	}
 	if err != nil {
 		return s, fmt.Errorf("listing NodeClaims: %w", err)
 	}

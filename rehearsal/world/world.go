@@ -116,6 +116,7 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 	w.account, err = account.New(account.Options{
 		Region: o.Region, World: o.Kind, ControlPlane: w.claim,
 		Addons: &addons{region: o.Region, access: w.RESTConfig, patience: addonPatience},
+		Nodes:  &drainer{access: w.RESTConfig, patience: drainPatience},
 	})
 	if err != nil {
 		return nil, err
