@@ -1,8 +1,6 @@
 package scenario
 
 import (
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,17 +44,7 @@ func TestSoakKarpenterKilled(t *testing.T) {
 	if got := s.launched("gpu"); got < 2 || got > 2+lost {
 		t.Errorf("%d GPU nodes were launched, %d of them before the kill; want 2 to %d", got, lost, 2+lost)
 	}
-	// Karpenter looks for instances without a NodeClaim every ten seconds at first, and
-	// spares those younger than thirty (nodeclaim/garbagecollection).
-	s.await("two instances run", 2*time.Minute, func() (bool, string) {
-		all := s.running()
-		names := make([]string, 0, len(all))
-		for _, i := range all {
-			names = append(names, i.ID)
-		}
-		slices.Sort(names)
-		return len(all) == 2, "there run: " + strings.Join(names, ", ")
-	})
+	s.twoRun()
 	t.Logf("%d GPU nodes were launched in all, and two run %v after the kill", s.launched("gpu"), time.Since(begin).Round(time.Second))
 	s.settle(objects)
 	s.end()

@@ -115,6 +115,17 @@ func (s *story) nodes(launched, running int) {
 	}
 }
 
+// twoRun waits until no more than two GPU instances run. Karpenter looks for those
+// without a NodeClaim every ten seconds at first, and spares any younger than thirty
+// (nodeclaim/garbagecollection of karpenter-provider-aws).
+func (s *story) twoRun() {
+	s.t.Helper()
+	s.await("two GPU instances run", 2*time.Minute, func() (bool, string) {
+		n := len(s.running())
+		return n == 2, fmt.Sprintf("%d do", n)
+	})
+}
+
 // system are an application's pods in kube-system.
 func (s *story) system(app string) []corev1.Pod {
 	s.t.Helper()
