@@ -10,16 +10,27 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // block is a code block of shell commands on a page.
 type block struct {
-	at   string // page:line
+	page string
 	mark string
 	text string
+	// output is the text of the block of [outputMark] that follows, and hasOutput tells
+	// whether there is one.
+	output    string
+	hasOutput bool
 }
+
+// outputMark is of blocks that hold what the block before them printed. UPDATE_GOLDEN=1
+// rewrites them.
+const outputMark = "text output"
 
 // The marks of shell blocks on the project's pages.
 const (
@@ -55,14 +66,20 @@ func blocks(t *testing.T) []block {
 func shellBlocks(page, text string) []block {
 	var all []block
 	var open *block
-	inOther := false
+	inOther, inOutput := false, false
 	for line := range strings.Lines(text) {
 		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
 		switch {
 		case isFence && open != nil:
 			all, open = append(all, *open), nil
+		case isFence && inOutput:
+			inOutput = false
+		case isFence && fence == outputMark && len(all) > 0:
+			all[len(all)-1].hasOutput, inOutput = true, true
+		case inOutput:
+			all[len(all)-1].output += line
 		case isFence && !inOther && slices.Contains([]string{"sh", "bash", "shell", "console"}, strings.Fields(fence + " -")[0]):
-			open = &block{at: page, mark: strings.TrimSpace(strings.TrimPrefix(fence, "sh"))}
+			open = &block{page: page, mark: strings.TrimSpace(strings.TrimPrefix(fence, "sh"))}
 		case isFence:
 			inOther = !inOther
 		case open != nil:
@@ -97,8 +114,9 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var rewriting sync.Mutex // blocks of one page
 	for _, b := range all {
-		t.Run(b.at, func(t *testing.T) {
+		t.Run(b.page, func(t *testing.T) {
 			t.Parallel()
 			how := "help"
 			switch b.mark {
@@ -118,9 +136,42 @@ func TestDocs(t *testing.T) {
 			}
 			out, err := runBlock(t.Context(), t.TempDir(), here, self, how, b.text)
 			if err != nil {
-				t.Errorf("%v\n%s\nin\n%s", err, out, b.text)
+				t.Fatalf("%v\n%s\nin\n%s", err, out, b.text)
+			}
+			if got := answer(string(out)); b.hasOutput && got != b.output {
+				if os.Getenv("UPDATE_GOLDEN") == "" {
+					t.Fatalf("%s: it prints something else; UPDATE_GOLDEN=1 rewrites it (-want +got):\n%s", b.page, cmp.Diff(b.output, got))
+				}
+				rewriting.Lock()
+				defer rewriting.Unlock()
+				rewrite(t, filepath.Join(here, b.page), b, got)
 			}
 		})
+	}
+}
+
+// answer is what a forecast prints between its progress and its notes.
+func answer(printed string) string {
+	_, text, _ := strings.Cut(printed, "\n\n")
+	text, _, _ = strings.Cut(text, "\n\n- ")
+	return text + "\n"
+}
+
+// rewrite puts what a block prints into its page.
+func rewrite(t *testing.T, page string, b block, output string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, tail, found := strings.Cut(string(text), b.text+"```\n")
+	between, _, closes := strings.Cut(tail, "```"+outputMark+"\n"+b.output)
+	if !found || !closes {
+		t.Fatalf("%s does not have the block any more:\n%s", page, b.text)
+	}
+	begin := head + b.text + "```\n" + between + "```" + outputMark + "\n"
+	if err := os.WriteFile(page, []byte(begin+output+strings.TrimPrefix(string(text), begin+b.output)), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -134,7 +185,7 @@ func runBlock(ctx context.Context, dir, here, self, how, text string) ([]byte, e
 		os.Symlink(filepath.Join(here, "examples"), filepath.Join(dir, "examples"))); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", prelude+text)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -150,8 +201,8 @@ func runBlock(ctx context.Context, dir, here, self, how, text string) ([]byte, e
 // An unmarked block, one of another shell, and one within another block.
 func TestShellBlocks(t *testing.T) {
 	t.Parallel()
-	got := shellBlocks("p.md", "```sh\na\n```\n```yaml\nb\n```\n```sh run\nc\nd\n```\n```console\ne\n```\n")
-	want := []block{{"p.md", "", "a\n"}, {"p.md", "run", "c\nd\n"}, {"p.md", "console", "e\n"}}
+	got := shellBlocks("p.md", "```sh\na\n```\n```yaml\nb\n```\n```sh run\nc\nd\n```\nprints\n```text output\nf\n```\n```console\ne\n```\n")
+	want := []block{{page: "p.md", text: "a\n"}, {page: "p.md", mark: "run", text: "c\nd\n", output: "f\n", hasOutput: true}, {page: "p.md", mark: "console", text: "e\n"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %+v, want %+v", got, want)
 	}
