@@ -1,0 +1,123 @@
+package scenario
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/planning"
+	"eks-gpu-slicing/rehearsal/toolcache"
+)
+
+// released is the state of the dev stack as the newest release leaves it. None is
+// released yet: it is that of the program of 24 November 2026. At a release it is
+// written anew, by the program that is released:
+//
+//	EXPORT_STATE=1 go test -run TestExportState ./scenario
+const released = "testdata/state-dev.json"
+
+// TestExportState writes the state that TestUpgradeFromRelease begins with.
+func TestExportState(t *testing.T) {
+	if os.Getenv("EXPORT_STATE") != "1" {
+		t.Skip("it is for a release: see the constant released")
+	}
+	s := tell(t, nil)
+	s.up()
+	before := len(s.out.String())
+	if err := s.Pulumi(t.Context(), "stack", "export"); err != nil {
+		t.Fatal(err)
+	}
+	text := s.out.String()[before:]
+	var state struct {
+		Version    int            `json:"version"`
+		Deployment map[string]any `json:"deployment"`
+	}
+	if err := json.Unmarshal([]byte(text[strings.Index(text, "{"):]), &state); err != nil {
+		t.Fatal(err)
+	}
+	resources, _ := state.Deployment["resources"].([]any)
+	for _, r := range resources {
+		if r, ok := r.(map[string]any); ok { // without the paths of who exports it
+			delete(r, "sourcePosition")
+			delete(r, "stackTrace")
+		}
+	}
+	out, err := json.Marshal(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(released, append(out, '\n'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.destroy()
+}
+
+// TestUpgradeFromRelease: the program of today, on the state of the newest release,
+// replaces and deletes nothing. What has been renamed carries an alias.
+func TestUpgradeFromRelease(t *testing.T) {
+	t.Parallel()
+	plan := planOn(t, released)
+	if !plan.Succeeded {
+		t.Fatalf("the preview fails: %+v", plan.Diagnostics)
+	}
+	kept := 0
+	for _, r := range plan.Resources {
+		for _, op := range r.Operations {
+			switch op {
+			case apitype.OpSame, apitype.OpUpdate:
+				kept++
+			case apitype.OpCreate: // what is new
+			default:
+				t.Errorf("%s %s: %s; a resource that is renamed needs an alias", r.Type, r.Name, op)
+			}
+		}
+	}
+	if kept < 60 {
+		t.Errorf("%d resources are kept; the stack has more", kept)
+	}
+}
+
+// planOn is the plan of the dev stack on a state.
+func planOn(t *testing.T, state string) *engine.Plan {
+	t.Helper()
+	cache, err := toolcache.Open(os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools, err := cache.PreviewSet(t.Context(), checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := engine.LoadProject(checkout, "dev", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := planning.Account(project, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := planning.Start(t.Context(), planning.Options{Checkout: checkout, Project: project, Account: account, Tools: tools, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	file, err := filepath.Abs(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out buffer
+	io := engine.IO{Stdout: &out, Stderr: &out}
+	if status, err := e.Run(t.Context(), io, "stack", "import", "--file", file); err != nil || status != 0 {
+		t.Fatalf("importing %s: %v, status %d:\n%s", state, err, status, out.String())
+	}
+	plan, status, err := e.Preview(t.Context(), io, true)
+	if err != nil || status != 0 {
+		t.Fatalf("the preview: %v, status %d:\n%s", err, status, out.String())
+	}
+	return plan
+}
