@@ -50,7 +50,7 @@ bench: go ## Time previews with the engine's own floor beside them, runs, foreca
 	cd rehearsal && $(GO) test -run '^$$' -bench 'Forecast|Scale' -benchtime 1x -timeout 60m ./scenario
 
 .PHONY: soak
-soak: go ## The long sweeps: updates killed at twenty points, each permission taken away: some hours
+soak: go ## The stories that are too long for make test: no capacity, controllers away, sizes, live forecasts: half an hour
 	cd rehearsal && SOAK=1 $(GO) test -count=1 -run Soak -v -timeout 6h ./scenario
 
 .PHONY: lint
