@@ -147,3 +147,26 @@ func TestDevicesInStatus(t *testing.T) {
 	}
 	check("ended", 2, 0)
 }
+
+// A node whose status was mended by an old copy of it has other devices than there are.
+func TestAdvertises(t *testing.T) {
+	t.Parallel()
+	n := &node{devices: newDevices()}
+	plugin := &run{}
+	count := func(c int64) corev1.ResourceList {
+		return corev1.ResourceList{gpu: *resource.NewQuantity(c, resource.DecimalSI)}
+	}
+	if !n.advertises(corev1.ResourceList{}) {
+		t.Error("a node without devices lacks some")
+	}
+	n.devices.register(plugin, Devices{Resource: gpu, Count: 4})
+	for has, want := range map[int64]bool{0: false, 4: true} {
+		if got := n.advertises(count(has)); got != want {
+			t.Errorf("with 4 devices and %d allocatable: %v, want %v", has, got, want)
+		}
+	}
+	n.devices.unregister(plugin)
+	if n.advertises(count(4)) || !n.advertises(count(0)) {
+		t.Error("devices without a plugin are told of as allocatable")
+	}
+}

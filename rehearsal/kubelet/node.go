@@ -69,6 +69,20 @@ func (n *node) sync(ctx context.Context) (time.Duration, error) {
 	return 0, n.mendStatus(ctx)
 }
 
+// advertises tells whether a node's allocatable has the devices that there are.
+func (n *node) advertises(allocatable corev1.ResourceList) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	want := corev1.ResourceList{}
+	n.devices.addTo(corev1.ResourceList{}, want)
+	for name, q := range want {
+		if allocatable.Name(name, "").Cmp(q) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // mendStatus makes the status of the API object what the node says it is.
 func (n *node) mendStatus(ctx context.Context) error {
 	now, err := n.kubelet.nodes.Get(n.name())

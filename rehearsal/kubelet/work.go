@@ -91,7 +91,9 @@ func (k *Kubelet) watch() error {
 		if n == nil {
 			return
 		}
-		if !isReady(object) { // somebody took a node of ours for lost: say that it is not
+		// Somebody took a node of ours for lost, or a status was mended that was not the
+		// newest, because this one had not come yet: say what is so.
+		if !isReady(object) || !n.advertises(object.Status.Allocatable) {
 			k.nodeQueue.Add(object.Name)
 		}
 		if inService(object) {
