@@ -10,10 +10,11 @@ import (
 	"eks-gpu-slicing/rehearsal/account"
 )
 
-// TestTaken: what AWS takes away is replaced, as soon as Karpenter hears of it by the
+// TestSoakTaken: what AWS takes away is replaced, as soon as Karpenter hears of it by the
 // stack's rules and queue. Each time one node goes, one is launched, and all pods run
 // again. Advice that an instance may be taken moves nothing.
-func TestTaken(t *testing.T) {
+func TestSoakTaken(t *testing.T) {
+	soak(t)
 	t.Parallel()
 	s := tell(t, nil)
 	s.audit()
