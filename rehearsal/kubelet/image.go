@@ -12,7 +12,9 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"eks-gpu-slicing/rehearsal/catalogue"
 )
@@ -102,13 +104,26 @@ func (c *Container) ServiceAccountToken(ctx context.Context, audience string) (t
 		client = k.admin
 		request.Spec.Audiences = []string{audience}
 	}
-	got, err := client.CoreV1().ServiceAccounts(c.Pod.Namespace).CreateToken(
-		as(ctx, c.pod.node), c.Pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+	// The API server's node authorizer learns of a pod's node by a watch of its own, and
+	// refuses the node until then. A kubelet mounts the token, and tries a mount again.
+	var got *authenticationv1.TokenRequest
+	refused := wait.ExponentialBackoffWithContext(ctx, mountBackoff, func(ctx context.Context) (bool, error) {
+		got, err = client.CoreV1().ServiceAccounts(c.Pod.Namespace).CreateToken(
+			as(ctx, c.pod.node), c.Pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+		return !apierrors.IsForbidden(err), nil
+	})
+	if err == nil {
+		err = refused
+	}
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("requesting a token of service account %s/%s: %w", c.Pod.Namespace, c.Pod.Spec.ServiceAccountName, err)
 	}
 	return got.Status.Token, got.Status.ExpirationTimestamp.Time, nil
 }
+
+// mountBackoff is a kubelet's (pkg/util/goroutinemap/exponentialbackoff), given up
+// after some 16 s, when the container is restarted instead.
+var mountBackoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Steps: 6}
 
 // Devices is what a device plugin offers on its node.
 type Devices struct {
