@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"encoding/xml"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -67,6 +69,42 @@ func (c *call) read(into any) error {
 	return c.authorize(authz.Call{Action: "ec2:" + c.action})
 }
 
+// listed is what Describe actions that answer page by page take beside their own parameters.
+type listed struct {
+	Filters    []ec2Filter `form:"Filter"`
+	MaxResults int         `form:"MaxResults"`
+	NextToken  string      `form:"NextToken"`
+}
+
+// ec2List is the answer of a Describe action: what was asked for, in an element of its own name.
+type ec2List[X any] struct {
+	ec2Output
+	Set struct {
+		XMLName xml.Name
+		Items   []X `xml:"item"`
+	}
+	Next string `xml:"nextToken,omitempty"`
+}
+
+// list answers with the page of all that in asks for, in the element set.
+func list[T, X any](in listed, set string, all []T, item func(T) X) (*ec2List[X], error) {
+	items, next, err := page(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2List[X]{Next: next}
+	out.Set.XMLName.Local = set
+	for _, i := range items {
+		out.Set.Items = append(out.Set.Items, item(i))
+	}
+	return out, nil
+}
+
+// none answers with an empty set.
+func none(set string) (any, error) {
+	return list(listed{}, set, nil, func(struct{}) struct{} { return struct{}{} })
+}
+
 type tagXML struct {
 	Key   string `form:"Key" xml:"key"`
 	Value string `form:"Value" xml:"value"`
@@ -82,10 +120,8 @@ func tagsXML(tags account.Tags) []tagXML {
 
 func (c *call) describeInstanceTypes() (any, error) {
 	var in struct {
-		Types      []string    `form:"InstanceType"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		Types []string `form:"InstanceType"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -94,27 +130,13 @@ func (c *call) describeInstanceTypes() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &struct {
-		ec2Output
-		Types []instanceTypeXML `xml:"instanceTypeSet>item"`
-		Next  string            `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, t := range items {
-		out.Types = append(out.Types, newInstanceType(t))
-	}
-	return out, nil
+	return list(in.listed, "instanceTypeSet", all, newInstanceType)
 }
 
 func (c *call) describeInstanceTypeOfferings() (any, error) {
 	var in struct {
-		LocationType string      `form:"LocationType"`
-		Filters      []ec2Filter `form:"Filter"`
-		MaxResults   int         `form:"MaxResults"`
-		NextToken    string      `form:"NextToken"`
+		LocationType string `form:"LocationType"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -123,36 +145,24 @@ func (c *call) describeInstanceTypeOfferings() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	type offering struct {
 		Type         string `xml:"instanceType"`
 		Location     string `xml:"location"`
 		LocationType string `xml:"locationType"`
 	}
-	out := &struct {
-		ec2Output
-		Offerings []offering `xml:"instanceTypeOfferingSet>item"`
-		Next      string     `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, o := range items {
-		out.Offerings = append(out.Offerings, offering{o.InstanceType, o.Location, o.LocationType})
-	}
-	return out, nil
+	return list(in.listed, "instanceTypeOfferingSet", all, func(o account.InstanceTypeOffering) offering {
+		return offering{o.InstanceType, o.Location, o.LocationType}
+	})
 }
 
 func (c *call) describeSpotPriceHistory() (any, error) {
 	var in struct {
-		Types        []string    `form:"InstanceType"`
-		Descriptions []string    `form:"ProductDescription"`
-		Filters      []ec2Filter `form:"Filter"`
-		Start        time.Time   `form:"StartTime"`
-		End          time.Time   `form:"EndTime"`
-		Zone         string      `form:"AvailabilityZone"`
-		MaxResults   int         `form:"MaxResults"`
-		NextToken    string      `form:"NextToken"`
+		Types        []string  `form:"InstanceType"`
+		Descriptions []string  `form:"ProductDescription"`
+		Start        time.Time `form:"StartTime"`
+		End          time.Time `form:"EndTime"`
+		Zone         string    `form:"AvailabilityZone"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -171,28 +181,12 @@ func (c *call) describeSpotPriceHistory() (any, error) {
 		Price       string `xml:"spotPrice"`
 		Timestamp   string `xml:"timestamp"`
 	}
-	out := &struct {
-		ec2Output
-		Prices []price `xml:"spotPriceHistorySet>item"`
-		Next   string  `xml:"nextToken"`
-	}{}
-	var kept []account.SpotPrice
-	for _, p := range all {
-		if in.Zone == "" || in.Zone == p.AvailabilityZone {
-			kept = append(kept, p)
-		}
-	}
-	items, next, err := page(kept, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out.Next = next
+	all = slices.DeleteFunc(all, func(p account.SpotPrice) bool { return in.Zone != "" && in.Zone != p.AvailabilityZone })
 	// The prices do not move: the one in force is as old as the day.
 	since := timestamp(c.now().UTC().Truncate(24 * time.Hour))
-	for _, p := range items {
-		out.Prices = append(out.Prices, price{p.AvailabilityZone, p.InstanceType, "Linux/UNIX", strconv.FormatFloat(p.USDPerHour, 'f', 6, 64), since})
-	}
-	return out, nil
+	return list(in.listed, "spotPriceHistorySet", all, func(p account.SpotPrice) price {
+		return price{p.AvailabilityZone, p.InstanceType, "Linux/UNIX", strconv.FormatFloat(p.USDPerHour, 'f', 6, 64), since}
+	})
 }
 
 // timestamp is a time as EC2 writes it.
@@ -221,22 +215,15 @@ func (c *call) describeAvailabilityZones() (any, error) {
 		State  string `xml:"zoneState"`
 		Region string `xml:"regionName"`
 	}
-	out := &struct {
-		ec2Output
-		Zones []zone `xml:"availabilityZoneInfo>item"`
-	}{}
-	for _, z := range zones {
-		out.Zones = append(out.Zones, zone{z.Name, z.ID, z.Type, z.GroupName, c.account.Region(), z.OptInStatus, z.State, c.account.Region()})
-	}
-	return out, nil
+	return list(listed{}, "availabilityZoneInfo", zones, func(z account.AvailabilityZone) zone {
+		return zone{z.Name, z.ID, z.Type, z.GroupName, c.account.Region(), z.OptInStatus, z.State, c.account.Region()}
+	})
 }
 
 func (c *call) describeVpcs() (any, error) {
 	var in struct {
-		IDs        []string    `form:"VpcId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"VpcId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -246,10 +233,6 @@ func (c *call) describeVpcs() (any, error) {
 		return nil, err
 	}
 	if err := allFound(len(in.IDs), len(all), "InvalidVpcID.NotFound", "vpc ID", in.IDs); err != nil {
-		return nil, err
-	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
 		return nil, err
 	}
 	type vpc struct {
@@ -262,15 +245,9 @@ func (c *call) describeVpcs() (any, error) {
 		Default bool     `xml:"isDefault"`
 		Tags    []tagXML `xml:"tagSet>item"`
 	}
-	out := &struct {
-		ec2Output
-		VPCs []vpc  `xml:"vpcSet>item"`
-		Next string `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, v := range items {
-		out.VPCs = append(out.VPCs, vpc{v.ID, v.CIDR, "available", account.ID, v.DHCPOptionsID, "default", v.IsDefault, tagsXML(v.Tags)})
-	}
-	return out, nil
+	return list(in.listed, "vpcSet", all, func(v account.VPC) vpc {
+		return vpc{v.ID, v.CIDR, "available", account.ID, v.DHCPOptionsID, "default", v.IsDefault, tagsXML(v.Tags)}
+	})
 }
 
 // allFound refuses a list of IDs of which some are not there. A filter beside it may have dropped
@@ -284,10 +261,8 @@ func allFound(asked, found int, code, what string, ids []string) error {
 
 func (c *call) describeSubnets() (any, error) {
 	var in struct {
-		IDs        []string    `form:"SubnetId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"SubnetId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -297,10 +272,6 @@ func (c *call) describeSubnets() (any, error) {
 		return nil, err
 	}
 	if err := allFound(len(in.IDs), len(all), "InvalidSubnetID.NotFound", "subnet ID", in.IDs); err != nil {
-		return nil, err
-	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
 		return nil, err
 	}
 	type subnet struct {
@@ -317,27 +288,19 @@ func (c *call) describeSubnets() (any, error) {
 		Owner     string   `xml:"ownerId"`
 		Tags      []tagXML `xml:"tagSet>item"`
 	}
-	out := &struct {
-		ec2Output
-		Subnets []subnet `xml:"subnetSet>item"`
-		Next    string   `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, s := range items {
-		out.Subnets = append(out.Subnets, subnet{
+	return list(in.listed, "subnetSet", all, func(s account.Subnet) subnet {
+		return subnet{
 			s.ID, "arn:aws:ec2:" + c.account.Region() + ":" + account.ID + ":subnet/" + s.ID, s.VPCID, s.CIDR, s.AvailabilityZone, s.AvailabilityZoneID,
 			s.AvailableIPs, s.DefaultForAZ, s.MapPublicIPOnLaunch, "available", account.ID, tagsXML(s.Tags),
-		})
-	}
-	return out, nil
+		}
+	})
 }
 
 func (c *call) describeSecurityGroups() (any, error) {
 	var in struct {
-		IDs        []string    `form:"GroupId"`
-		Names      []string    `form:"GroupName"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs   []string `form:"GroupId"`
+		Names []string `form:"GroupName"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -350,28 +313,14 @@ func (c *call) describeSecurityGroups() (any, error) {
 	if err := allFound(len(in.IDs), len(all), "InvalidGroup.NotFound", "security group", in.IDs); err != nil {
 		return nil, err
 	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &struct {
-		ec2Output
-		Groups []securityGroupXML `xml:"securityGroupInfo>item"`
-		Next   string             `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, g := range items {
-		out.Groups = append(out.Groups, newSecurityGroup(g))
-	}
-	return out, nil
+	return list(in.listed, "securityGroupInfo", all, newSecurityGroup)
 }
 
 // describeCapacityReservations answers that the account has none.
 func (c *call) describeCapacityReservations() (any, error) {
 	var in struct {
-		IDs        []string    `form:"CapacityReservationId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"CapacityReservationId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -379,8 +328,5 @@ func (c *call) describeCapacityReservations() (any, error) {
 	if err := allFound(len(in.IDs), 0, "InvalidCapacityReservationId.NotFound", "capacity reservation", in.IDs); err != nil {
 		return nil, err
 	}
-	return &struct {
-		ec2Output
-		Set struct{} `xml:"capacityReservationSet"`
-	}{}, nil
+	return none("capacityReservationSet")
 }

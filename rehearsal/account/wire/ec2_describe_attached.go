@@ -6,19 +6,13 @@ import (
 
 func (c *call) describeVolumes() (any, error) {
 	var in struct {
-		IDs        []string    `form:"VolumeId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"VolumeId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
 	all, err := c.account.DescribeVolumes(in.IDs, filters(in.Filters)...)
-	if err != nil {
-		return nil, err
-	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +34,7 @@ func (c *call) describeVolumes() (any, error) {
 		Attachments []attachment `xml:"attachmentSet>item"`
 		Tags        []tagXML     `xml:"tagSet>item"`
 	}
-	out := &struct {
-		ec2Output
-		Volumes []volume `xml:"volumeSet>item"`
-		Next    string   `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, v := range items {
+	return list(in.listed, "volumeSet", all, func(v account.Volume) volume {
 		x := volume{
 			ID: v.ID, Size: v.SizeGiB, Zone: v.AvailabilityZone, Status: v.State(), Created: timestamp(v.Created), Type: v.Type,
 			Encrypted: v.Encrypted, Tags: tagsXML(v.Tags),
@@ -53,26 +42,19 @@ func (c *call) describeVolumes() (any, error) {
 		if v.InstanceID != "" {
 			x.Attachments = []attachment{{v.ID, v.InstanceID, v.Device, "attached", v.DeleteOnTermination}}
 		}
-		out.Volumes = append(out.Volumes, x)
-	}
-	return out, nil
+		return x
+	})
 }
 
 func (c *call) describeNetworkInterfaces() (any, error) {
 	var in struct {
-		IDs        []string    `form:"NetworkInterfaceId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"NetworkInterfaceId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
 	all, err := c.account.DescribeNetworkInterfaces(in.IDs, filters(in.Filters)...)
-	if err != nil {
-		return nil, err
-	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +79,7 @@ func (c *call) describeNetworkInterfaces() (any, error) {
 		Attachment  *attachment `xml:"attachment"`
 		Tags        []tagXML    `xml:"tagSet>item"`
 	}
-	out := &struct {
-		ec2Output
-		Interfaces []networkInterface `xml:"networkInterfaceSet>item"`
-		Next       string             `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, n := range items {
+	return list(in.listed, "networkInterfaceSet", all, func(n account.NetworkInterface) networkInterface {
 		x := networkInterface{
 			ID: n.ID, Subnet: n.SubnetID, VPC: n.VPCID, Zone: n.AvailabilityZone, Description: n.Description, Owner: account.ID,
 			Status: n.State(), PrivateIP: n.PrivateIP, Type: "interface", Tags: tagsXML(n.Tags),
@@ -113,7 +90,6 @@ func (c *call) describeNetworkInterfaces() (any, error) {
 		if n.InstanceID != "" {
 			x.Attachment = &attachment{n.InstanceID, account.ID, 0, "attached", n.DeleteOnTermination}
 		}
-		out.Interfaces = append(out.Interfaces, x)
-	}
-	return out, nil
+		return x
+	})
 }

@@ -8,12 +8,10 @@ import (
 
 func (c *call) describeImages() (any, error) {
 	var in struct {
-		IDs        []string    `form:"ImageId"`
-		Owners     []string    `form:"Owner"`
-		Filters    []ec2Filter `form:"Filter"`
-		Deprecated bool        `form:"IncludeDeprecated"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs        []string `form:"ImageId"`
+		Owners     []string `form:"Owner"`
+		Deprecated bool     `form:"IncludeDeprecated"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -22,30 +20,16 @@ func (c *call) describeImages() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &struct {
-		ec2Output
-		Images []imageXML `xml:"imagesSet>item"`
-		Next   string     `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, i := range items {
-		out.Images = append(out.Images, newImage(i))
-	}
-	return out, nil
+	return list(in.listed, "imagesSet", all, newImage)
 }
 
 // describeInstanceStatus answers that all running instances are well, for nothing here impairs one,
 // and which of them are to be retired.
 func (c *call) describeInstanceStatus() (any, error) {
 	var in struct {
-		IDs        []string    `form:"InstanceId"`
-		Filters    []ec2Filter `form:"Filter"`
-		All        bool        `form:"IncludeAllInstances"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"InstanceId"`
+		All bool     `form:"IncludeAllInstances"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -70,10 +54,6 @@ func (c *call) describeInstanceStatus() (any, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(i account.Instance) bool { return !well || retired && i.Retirement.IsZero() })
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	type check struct {
 		Status string `xml:"status"`
 	}
@@ -91,19 +71,13 @@ func (c *call) describeInstanceStatus() (any, error) {
 		Instance check    `xml:"instanceStatus"`
 		System   check    `xml:"systemStatus"`
 	}
-	out := &struct {
-		ec2Output
-		Statuses []status `xml:"instanceStatusSet>item"`
-		Next     string   `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, i := range items {
+	return list(in.listed, "instanceStatusSet", all, func(i account.Instance) status {
 		s := status{ID: i.ID, Zone: i.AvailabilityZone, State: newState(i.State), Instance: check{"ok"}, System: check{"ok"}}
 		if !i.Retirement.IsZero() {
 			s.Events = []event{{retirement, "The instance is running on degraded hardware", i.RetirementID, timestamp(i.Retirement)}}
 		}
-		out.Statuses = append(out.Statuses, s)
-	}
-	return out, nil
+		return s
+	})
 }
 
 // retirement is the code of the only scheduled event there is.
@@ -111,10 +85,8 @@ const retirement = "instance-retirement"
 
 func (c *call) describeInstances() (any, error) {
 	var in struct {
-		IDs        []string    `form:"InstanceId"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs []string `form:"InstanceId"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -147,11 +119,9 @@ func (c *call) describeInstances() (any, error) {
 
 func (c *call) describeLaunchTemplates() (any, error) {
 	var in struct {
-		IDs        []string    `form:"LaunchTemplateId"`
-		Names      []string    `form:"LaunchTemplateName"`
-		Filters    []ec2Filter `form:"Filter"`
-		MaxResults int         `form:"MaxResults"`
-		NextToken  string      `form:"NextToken"`
+		IDs   []string `form:"LaunchTemplateId"`
+		Names []string `form:"LaunchTemplateName"`
+		listed
 	}
 	if err := c.read(&in); err != nil {
 		return nil, err
@@ -160,19 +130,7 @@ func (c *call) describeLaunchTemplates() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, next, err := page(all, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &struct {
-		ec2Output
-		Templates []launchTemplateXML `xml:"launchTemplates>item"`
-		Next      string              `xml:"nextToken,omitempty"`
-	}{Next: next}
-	for _, t := range items {
-		out.Templates = append(out.Templates, newLaunchTemplate(t))
-	}
-	return out, nil
+	return list(in.listed, "launchTemplates", all, newLaunchTemplate)
 }
 
 // describePlacementGroups answers that the account has none.
@@ -188,8 +146,5 @@ func (c *call) describePlacementGroups() (any, error) {
 	if err := allFound(len(in.Names)+len(in.IDs), 0, "InvalidPlacementGroup.Unknown", "placement group", append(in.Names, in.IDs...)); err != nil {
 		return nil, err
 	}
-	return &struct {
-		ec2Output
-		Set struct{} `xml:"placementGroupSet"`
-	}{}, nil
+	return none("placementGroupSet")
 }
