@@ -84,11 +84,15 @@ func TestExistingMakes(t *testing.T) {
 		pluginConf, plugin, gpuPool, overlay,
 	}
 	cpu := []string{arm64Pool, x86Pool, cpuClass}
-	installed := slices.Concat(pool, []string{gpuClass, nodeEntry, identity, chart, crdChart, queue, "aws:sqs/queuePolicy:QueuePolicy::karpenter-interruptions",
+	installed := slices.Concat(pool, []string{gpuClass, nodesBear, nodeEntry, identity, chart, crdChart, queue, "aws:sqs/queuePolicy:QueuePolicy::karpenter-interruptions",
 		"aws:iam/role:Role::karpenter-controller", "aws:iam/role:Role::karpenter-node"})
 	for _, part := range []string{"discovery", "instance-profiles", "node-launch", "node-lifecycle"} {
 		installed = append(installed, "aws:iam/policy:Policy::karpenter-"+part, "aws:iam/rolePolicyAttachment:RolePolicyAttachment::karpenter-"+part)
 	}
+	for _, of := range []string{"nodepools", "nodeclaims"} {
+		installed = append(installed, "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy::pools-guard-"+of, "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding::pools-guard-"+of)
+	}
+	installed = append(installed, guard)
 	for _, n := range []string{"0", "1", "2", "3"} {
 		installed = append(installed, "aws:iam/rolePolicyAttachment:RolePolicyAttachment::karpenter-node-"+n)
 	}
@@ -114,7 +118,7 @@ func TestExistingMakes(t *testing.T) {
 		"no pool gpu": {map[string]string{"gpuLimit": "0", "gpuPools": `[{"name":"more","limit":1}]`}, nil, []string{pluginConf + "-more", plugin + "-more", "kubernetes:karpenter.sh/v1:NodePool::pools-more",
 			"kubernetes:karpenter.sh/v1alpha1:NodeOverlay::gpu-more-1-per-node"}, []string{crdRead, deploymentRead, classRead}},
 		"GPU nodes that are there":       {map[string]string{"gpuNodeLabel": "a=b", "nodeClass": ""}, nil, []string{pluginConf, plugin}, nil},
-		"GPU nodes there, and Karpenter": {with(installs, map[string]string{"gpuNodeLabel": "a=b", "cpuLimit": "0"}), map[string]string{}, slices.DeleteFunc(slices.Clone(installed), func(k string) bool { return k == gpuPool || k == overlay || k == gpuClass }), nil},
+		"GPU nodes there, and Karpenter": {with(installs, map[string]string{"gpuNodeLabel": "a=b", "cpuLimit": "0"}), map[string]string{}, slices.DeleteFunc(slices.Clone(installed), func(k string) bool { return k == gpuPool || k == overlay || k == gpuClass || k == nodesBear }), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +168,7 @@ func TestExistingInstalled(t *testing.T) {
 	spec := r.resources[gpuClass].inputs.Mappable()
 	want := map[string]any{
 		"subnetSelectorTerms":        []any{map[string]any{"id": "subnet-placeholder1"}, map[string]any{"id": "subnet-private"}},
-		"securityGroupSelectorTerms": []any{map[string]any{"id": "sg-1"}, map[string]any{"id": "sg-2"}},
+		"securityGroupSelectorTerms": []any{map[string]any{"id": "sg-1"}, map[string]any{"id": "sg-2"}, map[string]any{"id": "pools-nodes-id"}},
 		"role":                       "platform-karpenter-node-us-west-2",
 		"amiSelectorTerms":           []any{map[string]any{"alias": "al2023@latest"}}, // of the cluster's 1.34
 	}

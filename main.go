@@ -78,7 +78,7 @@ func run(ctx *pulumi.Context, config map[string]string, refuse func(settings.Pro
 	}
 	pools, err := nodepools.New(ctx, "pools", &nodepools.Args{
 		Settings: s, Network: found.network, Cluster: c, Karpenter: k, Slicing: slicing,
-	})
+	}, pulumi.Providers(found.provider))
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,8 @@ func TestOrder(t *testing.T) {
 			append(append(r.ofType("aws:iam/rolePolicyAttachment:RolePolicyAttachment::karpenter"), r.ofType("aws:cloudwatch/event")...),
 				agent, identity, nodeEntry, queue, "aws:sqs/queuePolicy:QueuePolicy::karpenter-interruptions")},
 		{"classes need the controller that finalises them", []string{cpuClass, gpuClass}, []string{chart}},
+		{"classes name the group that holds a destroy until the last instance is gone", []string{cpuClass, gpuClass}, []string{nodesBear}},
+		{"Karpenter must be there to end that instance", []string{nodesBear}, []string{chart, crdChart}},
 		{"pools need charts and their class", []string{x86Pool, arm64Pool}, []string{chart, crdChart, cpuClass}},
 		{"pools drain at once only if all of them wait for the same", []string{x86Pool, arm64Pool}, []string{overlay, plugin}},
 		{"no GPU node may be planned before its slices are known", []string{gpuPool}, []string{chart, crdChart, gpuClass, overlay, plugin}},
@@ -135,6 +137,50 @@ func TestOrder(t *testing.T) {
 		if d := r.depth(who); d != depth {
 			t.Errorf("%s is in layer %d, %s in layer %d: the one drains after the other", who, d, gpuPool, depth)
 		}
+	}
+}
+
+// nodesBear is the security group that all of Karpenter's nodes bear.
+const nodesBear = "aws:ec2/securityGroup:SecurityGroup::pools-nodes"
+
+// guard is what a destroy deletes first.
+const guard = "kubernetes:core/v1:ConfigMap::pools-guard"
+
+// TestGuard: where API servers have admission policies, a destroy deletes nothing
+// before the guard is gone, which comes after all else. A stack that uses the Karpenter
+// of others has none.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		world   *world
+		config  map[string]string
+		guarded bool
+	}{
+		"dev, on 1.28":            {plainWorld(), stackConfig(t, "dev", nil), false},
+		"1.34":                    {plainWorld(), stackConfig(t, "dev", map[string]string{"eks-gpu-slicing:kubernetesVersion": "1.34"}), true},
+		"several pools":           {plainWorld(), poolsConfig(t), false},
+		"a cluster that is there": {existingWorld(), existingConfig(t, installs), true},
+		"Karpenter of others":     {existingWorld(), existingConfig(t, nil), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := plan(t, c.world, c.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := r.resources[guard]; ok != c.guarded {
+				t.Fatalf("a guard: %v, want %v", ok, c.guarded)
+			}
+			if !c.guarded {
+				return
+			}
+			needs := r.needs(guard)
+			for _, k := range made(r) {
+				if k != guard && !needs[k] {
+					t.Errorf("a destroy deletes %s before the guard", k)
+				}
+			}
+		})
 	}
 }
 

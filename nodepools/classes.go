@@ -2,6 +2,7 @@ package nodepools
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -29,16 +30,16 @@ var (
 
 // classArgs describes nodes: Amazon Linux in the version's family (its alias
 // picks the NVIDIA build for GPU types by itself), in the cluster's own security
-// group. Subnets and groups are named by ID, because tags for finding them would
-// have to be put on a default VPC that others share.
-func classArgs(c class, args *Args) *karpenteraws.EC2NodeClassArgs {
+// group and in the one of [addGroup]. Subnets and groups are named by ID, because
+// tags for finding them would have to be put on a default VPC that others share.
+func classArgs(c class, args *Args, group pulumi.StringInput) *karpenteraws.EC2NodeClassArgs {
 	s := args.Settings
 	var subnets karpenteraws.EC2NodeClassSpecSubnetSelectorTermsArray
 	for _, id := range args.Network.SubnetIDs {
 		subnets = append(subnets, karpenteraws.EC2NodeClassSpecSubnetSelectorTermsArgs{Id: pulumi.String(id)})
 	}
 	var groups karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArray
-	for _, id := range args.Cluster.SecurityGroupIDs {
+	for _, id := range append(slices.Clip(args.Cluster.SecurityGroupIDs), group) {
 		groups = append(groups, karpenteraws.EC2NodeClassSpecSecurityGroupSelectorTermsArgs{Id: id.ToStringOutput().ToStringPtrOutput()})
 	}
 	spec := karpenteraws.EC2NodeClassSpecArgs{

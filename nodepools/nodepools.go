@@ -7,7 +7,9 @@
 // ones on the slicing of GPUs too, so that they drain at once. A drain is bounded by the pools'
 // terminationGracePeriod, without which one pod that must not be disrupted holds
 // it for ever, and the engine waits longer than that: the provider's own default
-// is shorter than a slow drain.
+// is shorter than a slow drain. Before all of that a guard looks for what others
+// made (guard.go), and after it a security group waits for the last instance
+// (group.go).
 package nodepools
 
 import (
@@ -15,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/cluster"
@@ -94,27 +97,43 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	}
 	pools := pools(args)
 	classes := map[string]pulumi.Resource{}
+	var group *ec2.SecurityGroup
 	for _, p := range pools {
 		if c := p.class; !c.theirs && classes[c.name] == nil {
-			made, err := karpenteraws.NewEC2NodeClass(ctx, name+"-class-"+c.name, classArgs(c, args), common...)
+			if group == nil {
+				var err error
+				if group, err = addGroup(ctx, name, args, pulumi.Parent(n), pulumi.DependsOn([]pulumi.Resource{args.Karpenter.Controller})); err != nil {
+					return nil, err
+				}
+			}
+			made, err := karpenteraws.NewEC2NodeClass(ctx, name+"-class-"+c.name, classArgs(c, args, group.ID()), common...)
 			if err != nil {
 				return nil, fmt.Errorf("EC2NodeClass %s: %w", c.name, err)
 			}
 			classes[c.name] = made
 		}
 	}
+	var made []pulumi.Resource
 	for _, p := range pools {
 		// A CPU pool needs no slices. But the engine destroys in layers: a pool that
 		// waited for less would be in the layer of what the others waited for, and
 		// start to drain only when they are gone.
 		after := slices.Clip(args.Slicing.Ready)
-		if made := classes[p.class.name]; made != nil {
-			after = append(after, made)
+		if of := classes[p.class.name]; of != nil {
+			after = append(after, of)
 		}
-		if _, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(args.Karpenter.Fit), append(slices.Clip(common), pulumi.DependsOn(after))...); err != nil {
+		one, err := karpenterv1.NewNodePool(ctx, name+"-"+p.name, p.args(args.Karpenter.Fit), append(slices.Clip(common), pulumi.DependsOn(after))...)
+		if err != nil {
 			return nil, fmt.Errorf("NodePool %s: %w", p.name, err)
 		}
+		made = append(made, one)
 		n.Names = append(n.Names, p.name)
+	}
+	// A Karpenter that was there outlives the stack, and so may what it manages.
+	if s := args.Settings; s.InstallKarpenter && !s.Version.Less(guardedFrom) {
+		if err := addGuard(ctx, name, args, n.Names, made, pulumi.Parent(n), pulumi.Provider(args.Cluster.Kubernetes)); err != nil {
+			return nil, err
+		}
 	}
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"names": pulumi.ToStringArray(n.Names)})
 }

@@ -13,6 +13,7 @@ import (
 	nvidia "github.com/NVIDIA/k8s-device-plugin/api/config/v1"
 	karpenteraws "github.com/aws/karpenter-provider-aws/pkg/apis/v1"
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -69,8 +70,9 @@ func strictly[T any](t *testing.T, path string) *T {
 func TestObjectsDecodeStrictly(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]map[string]int{
-		"dev":   {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
-		"prod":  {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
+		"dev": {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 1, "daemonset": 1, "values": 2},
+		"prod": {"nodepool": 3, "nodeoverlay": 1, "ec2nodeclass": 2, "configmap": 2, "daemonset": 1, "values": 2,
+			"validatingadmissionpolicy": 2, "validatingadmissionpolicybinding": 2},
 		"pools": {"nodepool": 3, "nodeoverlay": 5, "configmap": 2, "daemonset": 4},
 		// The cluster's own Karpenter has the class.
 		"existing": {"nodepool": 1, "nodeoverlay": 1, "configmap": 1, "daemonset": 1},
@@ -101,6 +103,10 @@ func TestObjectsDecodeStrictly(t *testing.T) {
 				strictly[corev1.ConfigMap](t, file)
 			case "daemonset":
 				strictly[appsv1.DaemonSet](t, file)
+			case "validatingadmissionpolicy":
+				strictly[admissionregistrationv1.ValidatingAdmissionPolicy](t, file)
+			case "validatingadmissionpolicybinding":
+				strictly[admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, file)
 			case "values":
 			default:
 				t.Errorf("%s: no type for this kind", file)

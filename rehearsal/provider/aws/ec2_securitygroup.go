@@ -1,10 +1,12 @@
 package aws
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"slices"
 	"strings"
+	"time"
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/provider"
@@ -205,10 +207,15 @@ func deleteSecurityGroup(c *call) error {
 			return err
 		}
 	}
-	return c.do(doing, "EC2", "DeleteSecurityGroup", func() error {
-		return c.DeleteSecurityGroup(c.id)
-	})
+	_, err := retryFor(c, cmp.Or(c.limit, groupDeletion), func() (struct{}, error) {
+		return struct{}{}, c.do(doing, "EC2", "DeleteSecurityGroup", func() error { return c.DeleteSecurityGroup(c.id) })
+	}, func(err error) bool { return account.IsCode(err, "DependencyViolation") })
+	return err
 }
+
+// groupDeletion is how long a group's deletion is tried while something bears it
+// (resourceSecurityGroupDelete and the timeouts of vpc_security_group.go).
+const groupDeletion = 15 * time.Minute
 
 // rulePorts are protocol and ports of a rule's properties.
 func rulePorts(in props) account.RulePorts {

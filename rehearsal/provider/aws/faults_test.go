@@ -253,3 +253,52 @@ func TestRoleInProfile(t *testing.T) {
 		}
 	})
 }
+
+// TestGroupInUse: a security group's deletion is tried for a quarter of an hour, or for as long as
+// the program gives it, while something bears the group.
+func TestGroupInUse(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limit, held, took time.Duration
+	}{
+		"freed":                {0, 10 * time.Minute, 10 * time.Minute},
+		"held":                 {0, time.Hour, 15 * time.Minute},
+		"held, with a timeout": {time.Minute, time.Hour, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := timed(t)
+				g := s.up("aws:ec2/securityGroup:SecurityGroup", "g", map[string]any{"name": "g"})
+				subnets, err := s.account.DescribeSubnets()
+				if err != nil {
+					t.Fatal(err)
+				}
+				bears, err := s.account.CreateNetworkInterface(account.NetworkInterface{SubnetID: subnets[0].ID, SecurityGroupIDs: []string{string(g.id)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				freed := time.AfterFunc(c.held, func() {
+					if err := s.account.DeleteNetworkInterface(bears.ID); err != nil {
+						t.Error(err)
+					}
+				})
+				defer freed.Stop()
+				_, err = s.Delete(t.Context(), plugin.DeleteRequest{
+					URN: urn(g.typ, g.name), Name: g.name, Type: tokens.Type(g.typ), ID: g.id, Inputs: g.in, Outputs: g.out, Timeout: c.limit.Seconds(),
+				})
+				if c.held < time.Hour {
+					if err != nil {
+						t.Error(err)
+					}
+				} else {
+					wantWords(t, err, "deleting Security Group ("+string(g.id)+"): operation error EC2: DeleteSecurityGroup, https response error StatusCode: 400, RequestID: *, api error DependencyViolation: resource "+string(g.id)+" has a dependent object")
+				}
+				if took := time.Since(began); took < c.took || took > c.took+10*time.Second {
+					t.Errorf("it took %s, want %s", took, c.took)
+				}
+			})
+		})
+	}
+}

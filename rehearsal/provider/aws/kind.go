@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
@@ -58,6 +59,8 @@ type call struct {
 	state props
 	// tags are in's with the provider's default tags.
 	tags account.Tags
+	// limit is the time that the program gives the operation; 0 leaves it to the type.
+	limit time.Duration
 	// fresh: the resource has just been made.
 	fresh bool
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
@@ -282,7 +283,9 @@ func (p *awsProvider) Delete(ctx context.Context, r plugin.DeleteRequest) (plugi
 	if err != nil {
 		return plugin.DeleteResponse{}, err
 	}
-	if err := k.destroy(p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.Outputs)); err != nil && !gone(err) {
+	c := p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.Outputs)
+	c.limit = time.Duration(r.Timeout * float64(time.Second))
+	if err := k.destroy(c); err != nil && !gone(err) {
 		return plugin.DeleteResponse{}, bridged(err)
 	}
 	return plugin.DeleteResponse{Status: resource.StatusOK}, nil

@@ -136,7 +136,12 @@ const propagation = 2 * time.Minute
 // (helper/retry/state.go of terraform-plugin-sdk), while its error is of a kind
 // that passes, for as long as IAM's propagation takes.
 func retryWhen[T any](c caller, call func() (T, error), passes func(error) bool) (T, error) {
-	until := time.Now().Add(propagation)
+	return retryFor(c, propagation, call, passes)
+}
+
+// retryFor is retryWhen for as long as limit.
+func retryFor[T any](c caller, limit time.Duration, call func() (T, error), passes func(error) bool) (T, error) {
+	until := time.Now().Add(limit)
 	for wait := 500 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		out, err := call()
 		if err == nil || !passes(err) || time.Now().After(until) {
