@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func securityGroupKinds() map[string]*kind {
 				"type", "securityGroupId", "protocol", "fromPort", "toPort", "cidrBlocks", "ipv6CidrBlocks", "prefixListIds",
 				"self", "sourceSecurityGroupId",
 			},
-			create: createSecurityGroupRule, read: readSecurityGroupRule,
+			create: createSecurityGroupRule, read: readSecurityGroupRule, imported: importedSecurityGroupRule,
 			update: func(c *call) error {
 				rules, err := ownRules(c, c.state)
 				if err != nil {
@@ -258,9 +259,13 @@ func rulePeers(in props) []account.RulePeer {
 	return out
 }
 
+// ruleID is made of what a rule is: EC2 knows nothing of it.
+func ruleID(in props) string {
+	return fmt.Sprintf("sgrule-%d", crc32.ChecksumIEEE(fmt.Append(nil, provider.String(in, "securityGroupId"), provider.String(in, "type"), rulePorts(in), rulePeers(in))))
+}
+
 func createSecurityGroupRule(c *call) (string, error) {
-	group, ports, peers := c.str("securityGroupId"), rulePorts(c.in), rulePeers(c.in)
-	id := fmt.Sprintf("sgrule-%d", crc32.ChecksumIEEE(fmt.Append(nil, group, c.str("type"), ports, peers)))
+	group, ports, peers, id := c.str("securityGroupId"), rulePorts(c.in), rulePeers(c.in), ruleID(c.in)
 	authorize, operation := c.AuthorizeSecurityGroupIngress, "AuthorizeSecurityGroupIngress"
 	if c.str("type") == "egress" {
 		authorize, operation = c.AuthorizeSecurityGroupEgress, "AuthorizeSecurityGroupEgress"
@@ -298,15 +303,45 @@ func ownRules(c *call, in props) ([]account.SecurityGroupRule, error) {
 	return out, nil
 }
 
+func importedSecurityGroupRule(id string) (string, map[string]any, error) {
+	malformed := malformedID(id, "SECURITYGROUPID_TYPE_PROTOCOL_FROMPORT_TOPORT_SOURCE[_SOURCE]*")
+	parts := strings.Split(id, "_")
+	if len(parts) < 6 || !strings.HasPrefix(parts[0], "sg-") || parts[1] != "ingress" && parts[1] != "egress" {
+		return "", nil, malformed
+	}
+	from, errFrom := strconv.Atoi(parts[3])
+	to, errTo := strconv.Atoi(parts[4])
+	if errFrom != nil || errTo != nil {
+		return "", nil, malformed
+	}
+	out := map[string]any{"securityGroupId": parts[0], "type": parts[1], "protocol": parts[2], "fromPort": from, "toPort": to}
+	lists := map[string][]string{}
+	for _, source := range parts[5:] {
+		switch {
+		case source == "self":
+			out["self"] = true
+		case strings.HasPrefix(source, "sg-"):
+			out["sourceSecurityGroupId"] = source
+		case strings.HasPrefix(source, "pl-"):
+			lists["prefixListIds"] = append(lists["prefixListIds"], source)
+		case strings.Contains(source, ":"):
+			lists["ipv6CidrBlocks"] = append(lists["ipv6CidrBlocks"], source)
+		default:
+			lists["cidrBlocks"] = append(lists["cidrBlocks"], source)
+		}
+	}
+	for key, sources := range lists {
+		out[key] = sources
+	}
+	return ruleID(object(out)), out, nil
+}
+
 // readSecurityGroupRule finds the rules by their properties, because EC2 knows
-// nothing of the ID; so there is no import.
+// nothing of the ID.
 func readSecurityGroupRule(c *call) (props, account.Tags, error) {
 	in := c.in
 	if len(in) == 0 {
 		in = c.state
-	}
-	if len(in) == 0 {
-		return nil, nil, fmt.Errorf("security group rule %s: the rehearsal's stand-in cannot import rules", c.id)
 	}
 	rules, err := ownRules(c, in)
 	if err != nil {

@@ -68,7 +68,7 @@ func eksAccessKinds() map[string]*kind {
 				"associationId":  {output: true},
 			},
 			replace: []string{"clusterName", "namespace", "serviceAccount"},
-			create:  createPodIdentity, read: readPodIdentity,
+			create:  createPodIdentity, read: readPodIdentity, imported: importedPodIdentity,
 			update: func(c *call) error {
 				_, err := retryWhen(c, func() (struct{}, error) {
 					return struct{}{}, c.do("updating EKS Pod Identity Association ("+c.id+")", "EKS", "UpdatePodIdentityAssociation", func() error {
@@ -187,11 +187,16 @@ func createPodIdentity(c *call) (string, error) {
 	return p.ID, nil
 }
 
-func readPodIdentity(c *call) (props, account.Tags, error) {
-	cluster := c.str("clusterName")
-	if cluster == "" {
-		cluster = c.was("clusterName")
+func importedPodIdentity(id string) (string, map[string]any, error) {
+	cluster, association, ok := strings.Cut(id, ",")
+	if !ok || cluster == "" || association == "" {
+		return "", nil, malformedID(id, "cluster-name,association-id")
 	}
+	return association, map[string]any{"clusterName": cluster}, nil
+}
+
+func readPodIdentity(c *call) (props, account.Tags, error) {
+	cluster := c.known("clusterName")
 	p, err := send(c, "reading EKS Pod Identity Association ("+c.id+")", "EKS", "DescribePodIdentityAssociation", func() (account.PodIdentityAssociation, error) {
 		return c.DescribePodIdentityAssociation(cluster, c.id)
 	})

@@ -45,7 +45,7 @@ func eventsKinds() map[string]*kind {
 				"roleArn":      {},
 			},
 			replace: []string{"rule", "eventBusName", "targetId"},
-			create:  createTarget, read: readTarget,
+			create:  createTarget, read: readTarget, imported: importedTarget,
 			update: func(c *call) error { return putTarget(c, c.was("targetId")) },
 			destroy: func(c *call) error {
 				return c.do("deleting EventBridge Target ("+c.id+")", "EventBridge", "RemoveTargets", func() error {
@@ -149,14 +149,22 @@ func putTarget(c *call, target string) error {
 	})
 }
 
+func importedTarget(id string) (string, map[string]any, error) {
+	parts := strings.Split(id, "/")
+	if len(parts) == 2 {
+		parts = append([]string{account.DefaultEventBus}, parts...)
+	}
+	if len(parts) != 3 {
+		return "", nil, malformedID(id, "EVENTBUSNAME/RULENAME/TARGETID or RULENAME/TARGETID")
+	}
+	return parts[1] + "-" + parts[2], map[string]any{"eventBusName": parts[0], "rule": parts[1], "targetId": parts[2]}, nil
+}
+
 func readTarget(c *call) (props, account.Tags, error) {
 	doing := "reading EventBridge Target (" + c.id + ")"
-	rule := c.str("rule")
-	if rule == "" {
-		return nil, nil, malformedID(c.id, "the ID of a target in the stack's state")
-	}
+	rule := c.known("rule")
 	targets, err := send(c, doing, "EventBridge", "ListTargetsByRule", func() ([]account.EventTarget, error) {
-		return c.ListTargetsByRule(c.str("eventBusName"), rule)
+		return c.ListTargetsByRule(c.known("eventBusName"), rule)
 	})
 	if err != nil {
 		return nil, nil, err

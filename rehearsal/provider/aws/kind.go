@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -38,6 +39,11 @@ type kind struct {
 	// read gives the outputs, without tags. A resource that is gone is an error
 	// for which gone holds.
 	read func(c *call) (props, account.Tags, error)
+	// imported reads the ID by which a resource is imported, for types whose ID in
+	// the state does not say which it is: it gives that ID, and the outputs that
+	// read goes by. The forms are those under Import on the types' pages of
+	// pulumi-aws.
+	imported func(id string) (string, map[string]any, error)
 	// update makes the resource as c.in says. nil for types of which every
 	// change is a replacement.
 	update func(c *call) error
@@ -79,6 +85,9 @@ func (c *call) str(path ...string) string { return provider.String(c.in, path...
 
 // was is the text of an output of before.
 func (c *call) was(path ...string) string { return provider.String(c.state, path...) }
+
+// known is the text of an output of before, or of the input where there is none yet.
+func (c *call) known(path ...string) string { return cmp.Or(c.was(path...), c.str(path...)) }
 
 // gone tells whether AWS says that what was asked for does not exist.
 func gone(err error) bool {

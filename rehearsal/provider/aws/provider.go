@@ -227,6 +227,13 @@ func (p *awsProvider) Read(ctx context.Context, r plugin.ReadRequest) (plugin.Re
 	if err != nil {
 		return plugin.ReadResponse{}, err
 	}
+	if k.imported != nil && len(r.State) == 0 {
+		id, known, err := k.imported(string(r.ID))
+		if err != nil {
+			return plugin.ReadResponse{}, bridged(err)
+		}
+		r.ID, r.State = resource.ID(id), object(known)
+	}
 	out, err := p.read(k, p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.State))
 	switch {
 	case gone(err):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
 // whole makes one of everything the program makes, and gives the inputs.
@@ -107,15 +108,17 @@ func TestRoundTrip(t *testing.T) {
 func TestImport(t *testing.T) {
 	t.Parallel()
 	s, _ := whole(t, nil)
-	no := map[string]bool{ // the ID does not say which they are
-		"aws:ec2/securityGroupRule:SecurityGroupRule": true, "aws:eks/podIdentityAssociation:PodIdentityAssociation": true,
-		"aws:cloudwatch/eventTarget:EventTarget": true,
-	}
 	for _, m := range s.made {
-		if no[m.typ] {
-			continue
+		id := string(m.id)
+		switch m.typ { // these are imported by another ID
+		case "aws:ec2/securityGroupRule:SecurityGroupRule":
+			id = m.str("securityGroupId") + "_egress_all_0_0_0.0.0.0/0"
+		case "aws:eks/podIdentityAssociation:PodIdentityAssociation":
+			id = m.str("clusterName") + "," + id
+		case "aws:cloudwatch/eventTarget:EventTarget":
+			id = m.str("rule") + "/" + m.str("targetId")
 		}
-		now := s.refresh(&made{typ: m.typ, name: m.name, id: m.id})
+		now := s.refresh(&made{typ: m.typ, name: m.name, id: resource.ID(id)})
 		if now.ID != m.id || len(now.Inputs) == 0 {
 			t.Errorf("%s %s: imported %+v", m.typ, m.name, now)
 		}
@@ -243,6 +246,38 @@ func TestAutonames(t *testing.T) {
 		again, _ := s.check(typ, "thing", map[string]any{}, &made{in: resource.PropertyMap{resource.PropertyKey(key): resource.NewStringProperty("kept")}})
 		if got := again[resource.PropertyKey(key)].StringValue(); got != "kept" {
 			t.Errorf("%s: the name kept became %q", typ, got)
+		}
+	}
+}
+
+// TestImportRefuses: an ID of another form than that of a type's import.
+func TestImportRefuses(t *testing.T) {
+	t.Parallel()
+	s := open(t, "us-west-2", "", nil)
+	for id, typ := range map[string]string{
+		"rule-target": "aws:cloudwatch/eventTarget:EventTarget", "a-1234": "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+		"sgrule-1": "aws:ec2/securityGroupRule:SecurityGroupRule", "sg-1_in_tcp_1_2_self": "aws:ec2/securityGroupRule:SecurityGroupRule",
+		"sg-1_ingress_tcp_http_2_self": "aws:ec2/securityGroupRule:SecurityGroupRule",
+	} {
+		_, err := s.Read(t.Context(), plugin.ReadRequest{URN: urn(typ, "x"), Name: "x", Type: tokens.Type(typ), ID: resource.ID(id)})
+		wantWords(t, err, "unexpected format for ID ("+id+"), expected ")
+	}
+}
+
+// TestImportedRule reads a rule of each kind of peer by its ID.
+func TestImportedRule(t *testing.T) {
+	t.Parallel()
+	s := open(t, "us-west-2", "", nil)
+	g, other := s.up("aws:ec2/securityGroup:SecurityGroup", "g", map[string]any{"name": "g"}), s.up("aws:ec2/securityGroup:SecurityGroup", "o", map[string]any{"name": "o"})
+	for peer, in := range map[string]map[string]any{
+		"self":                     {"self": true},
+		string(other.id):           {"sourceSecurityGroupId": string(other.id)},
+		"10.0.0.0/8_2001:db8::/48": {"cidrBlocks": []any{"10.0.0.0/8"}, "ipv6CidrBlocks": []any{"2001:db8::/48"}},
+	} {
+		r := s.up("aws:ec2/securityGroupRule:SecurityGroupRule", peer, set(set(set(set(set(in, "type", "ingress"), "protocol", "tcp"), "fromPort", 1), "toPort", 2), "securityGroupId", string(g.id)))
+		now := s.refresh(&made{typ: r.typ, name: r.name, id: g.id + "_ingress_tcp_1_2_" + resource.ID(peer)})
+		if d := cmp.Diff(r.out.Mappable(), now.Outputs.Mappable()); d != "" || now.ID != r.id {
+			t.Errorf("%s: imported as %s (-made +imported):\n%s", peer, now.ID, d)
 		}
 	}
 }
