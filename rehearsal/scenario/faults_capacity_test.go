@@ -7,7 +7,7 @@ import (
 	"eks-gpu-slicing/rehearsal/account"
 )
 
-// TestSoakNoCapacity: when EC2 has no GPU at all, pods are pending with a reason and
+// TestSoakNoCapacity: when EC2 has no GPU at all, pods are pending with EC2's reason and
 // nothing is launched; once it has, they run without anybody's help.
 func TestSoakNoCapacity(t *testing.T) {
 	soak(t)
@@ -20,7 +20,7 @@ func TestSoakNoCapacity(t *testing.T) {
 		none = append(none, s.install(account.Shortage{InstanceType: name}))
 	}
 	objects, pods := s.place(inference)
-	s.noneRuns(pods, "Karpenter: ")
+	s.noneRuns(pods, "AWS has refused a node of pool gpu: InsufficientInstanceCapacity: ")
 	t.Logf("the reason: %s", pods[0].Reason)
 	s.nodes(0, 0)
 	for _, f := range none {

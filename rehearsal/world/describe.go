@@ -108,13 +108,16 @@ func (s *state) reason(p *corev1.Pod) string {
 			return why
 		}
 	}
-	if why := s.refusal(p, karpenterReporter); why != "" {
-		return "Karpenter: " + why
-	}
+	why := s.refusal(p, karpenterReporter)
 	if p.Spec.NodeName == "" { // one that has a node may be what hangs there
-		if why := s.hanging(); why != "" {
-			return "Karpenter: " + why
+		if why == "" {
+			why = s.hanging()
+		} else if refused := s.refusedLaunches(p); refused != "" {
+			return refused + ". Karpenter: " + why
 		}
+	}
+	if why != "" {
+		return "Karpenter: " + why
 	}
 	if scheduled := condition(p, corev1.PodScheduled); scheduled != nil && scheduled.Status == corev1.ConditionFalse {
 		return "scheduler: " + scheduled.Message

@@ -119,11 +119,13 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 	}
 	s.pods = pods.Items
 	if withEvents {
-		events, err := client.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedScheduling"})
-		if err != nil {
-			return s, fmt.Errorf("listing events: %w", err)
+		for _, reason := range []string{failedScheduling, nominated, insufficientCapacity} {
+			events, err := client.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
+			if err != nil {
+				return s, fmt.Errorf("listing events: %w", err)
+			}
+			s.events = append(s.events, events.Items...)
 		}
-		s.events = events.Items
 		system, err := client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			return s, fmt.Errorf("listing pods: %w", err)
@@ -333,26 +335,4 @@ func condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition
 		}
 	}
 	return nil
-}
-
-// karpenterReporter is the component in Karpenter's events.
-const karpenterReporter = "karpenter"
-
-// refusal is the newest FailedScheduling of a pod by a reporter; "" where there is
-// none.
-func (s *state) refusal(p *corev1.Pod, reporter string) string {
-	var newest *corev1.Event
-	for i := range s.events {
-		e := &s.events[i]
-		if e.InvolvedObject.UID != p.UID || e.ReportingController != reporter && e.Source.Component != reporter {
-			continue
-		}
-		if newest == nil || newest.LastTimestamp.Before(&e.LastTimestamp) {
-			newest = e
-		}
-	}
-	if newest == nil {
-		return ""
-	}
-	return newest.Message
 }

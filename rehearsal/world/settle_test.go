@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"eks-gpu-slicing/rehearsal/workload"
@@ -27,6 +28,49 @@ func TestReasonOfAHangingNode(t *testing.T) {
 	for _, want := range []string{"gpu-1", "ResourceNotRegistered", "on it pod plugin: not ready"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the reason does not say %q: %s", want, got)
+		}
+	}
+}
+
+// A pod that Karpenter has no pool for any more is told what AWS has refused in the pool
+// that its node was to come from: what was refused since the pod was made, each refusal
+// once, the newest first. Other pods are not.
+func TestReasonOfARefusedLaunch(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	controlled := func(name, by string) corev1.Pod {
+		yes := true
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(now),
+			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(by), Controller: &yes}},
+		}}
+	}
+	event := func(after time.Duration, reason, of, message string) corev1.Event {
+		return corev1.Event{
+			Reason: reason, InvolvedObject: corev1.ObjectReference{Name: of, UID: types.UID(of)}, Message: message,
+			LastTimestamp: metav1.NewTime(now.Add(after)), Source: corev1.EventSource{Component: karpenterReporter},
+		}
+	}
+	const spot = "InsufficientInstanceCapacity: There is no Spot capacity available that matches your request."
+	s := state{
+		pods: []corev1.Pod{controlled("nominated", "a"), controlled("sibling", "a"), controlled("stranger", "b")},
+		events: []corev1.Event{
+			event(0, nominated, "nominated", "Pod should schedule on: nodeclaim/gpu-large-x2x4z"),
+			event(-time.Hour, insufficientCapacity, "gpu-large-aaaaa", "NodeClaim gpu-large-aaaaa event: of an hour ago"),
+			event(time.Second, insufficientCapacity, "gpu-large-x2x4z", "NodeClaim gpu-large-x2x4z event: creating instance, insufficient capacity, with fleet error(s), "+spot+" (aws-error-code=UnfulfillableCapacity, aws-request-id=1)"),
+			event(2*time.Second, insufficientCapacity, "gpu-large-bbbbb", "NodeClaim gpu-large-bbbbb event: creating instance, insufficient capacity, with fleet error(s), "+spot+" (aws-error-code=UnfulfillableCapacity, aws-request-id=2)"),
+			event(3*time.Second, insufficientCapacity, "gpu-large-ccccc", "NodeClaim gpu-large-ccccc event: creating instance, insufficient capacity, with fleet error(s), VcpuLimitExceeded: You have..."),
+			event(3*time.Second, insufficientCapacity, "x86-ddddd", "NodeClaim x86-ddddd event: of another pool"),
+			event(4*time.Second, failedScheduling, "nominated", "Failed to schedule pod"),
+			event(4*time.Second, failedScheduling, "sibling", "Failed to schedule pod"),
+			event(4*time.Second, failedScheduling, "stranger", "Failed to schedule pod"),
+		},
+	}
+	const refused = "AWS has refused a node of pool gpu-large: VcpuLimitExceeded: You have... (the rest is in Karpenter's log). " +
+		"AWS has refused a node of pool gpu-large: InsufficientInstanceCapacity: There is no Spot capacity available that matches your request. Karpenter: Failed to schedule pod"
+	for i, want := range []string{refused, refused, "Karpenter: Failed to schedule pod"} {
+		if got := s.reason(&s.pods[i]); got != want {
+			t.Errorf("%s: %s\nwant %s", s.pods[i].Name, got, want)
 		}
 	}
 }
