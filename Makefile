@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 GO ?= go
+RUN ?= TestSoak
 LINT = $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 
 .PHONY: help
@@ -50,8 +51,8 @@ bench: go ## Time previews with the engine's own floor beside them, runs, foreca
 	cd rehearsal && $(GO) test -run '^$$' -bench 'Forecast|Scale' -benchtime 1x -timeout 60m ./scenario
 
 .PHONY: soak
-soak: go ## The stories that are too long for make test: no capacity, controllers away, sizes, live forecasts: half an hour
-	cd rehearsal && SOAK=1 $(GO) test -count=1 -run Soak -v -timeout 6h ./scenario
+soak: go ## The stories that are too long for make test, or one of them: make soak RUN=TestSoakTaken. docs/soak.md is the record
+	cd rehearsal && SOAK=1 $(GO) test -count=1 -run '$(RUN)' -parallel 1 -json -timeout 6h ./scenario | $(GO) run ./soakrecord ../docs/soak.md
 
 .PHONY: lint
 lint: generated ## Lint both modules and the workflows, and check what is generated
