@@ -294,6 +294,8 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 			list = append(list, map[string]any{"clusterVersion": v, "versionStatus": status})
 		}
 		return map[string]any{"clusterVersions": list}, nil
+	case "getAddonVersion:getAddonVersion":
+		return map[string]any{"version": "v0.1.0-for-" + a.Args["kubernetesVersion"].StringValue()}, nil
 	case "getInstanceTypeOfferings:getInstanceTypeOfferings":
 		return map[string]any{"instanceTypes": anys(slices.Sorted(maps.Keys(w.offered)))}, nil
 	case "getInstanceType:getInstanceType":

@@ -40,3 +40,28 @@ func TestControllersStayUp(t *testing.T) {
 		}
 	}
 }
+
+// TestAddonsFollow: add-ons are of the version that EKS has for the cluster's.
+func TestAddonsFollow(t *testing.T) {
+	t.Parallel()
+	newer := plainWorld()
+	newer.versions["1.34"] = "STANDARD_SUPPORT"
+	for version, w := range map[string]*world{"1.28": plainWorld(), "1.34": newer} {
+		r, err := plan(t, w, stackConfig(t, "dev", map[string]string{"eks-gpu-slicing:kubernetesVersion": version}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []string{coreDNS, cni, kubeProxy, agent} {
+			if got := r.resources[k].inputs["addonVersion"].StringValue(); got != "v0.1.0-for-"+version {
+				t.Errorf("%s of a %s cluster is of version %s", k, version, got)
+			}
+		}
+	}
+	platform, err := plan(t, existingWorld(), existingConfig(t, installs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := platform.resources[agent].inputs["addonVersion"].StringValue(); got != "v0.1.0-for-1.34" {
+		t.Errorf("the agent in a cluster of 1.34 is of version %s", got)
+	}
+}

@@ -3,9 +3,12 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"eks-gpu-slicing/internal/settings"
 )
 
 // addon is an EKS add-on the stack manages.
@@ -45,12 +48,20 @@ func DaemonSets() int {
 	return n
 }
 
-// add registers an add-on. EKS installs some of them by itself in every new
+// add registers an add-on of a cluster, in the version that EKS gives new clusters of
+// the Kubernetes version. EKS moves no add-on by itself when it moves the cluster on,
+// and after three minor versions there is none left that suits both ("Update an Amazon
+// EKS add-on" in the EKS user guide). EKS installs some add-ons by itself in every new
 // cluster, so ours overwrites what it finds.
-func (a addon) add(ctx *pulumi.Context, name string, cluster pulumi.StringInput, opts ...pulumi.ResourceOption) (*eks.Addon, error) {
+func (a addon) add(ctx *pulumi.Context, name string, c *Cluster, kubernetes settings.Version, opts ...pulumi.ResourceOption) (*eks.Addon, error) {
+	standard, err := eks.GetAddonVersion(ctx, &eks.GetAddonVersionArgs{AddonName: a.name, KubernetesVersion: kubernetes.String()}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("version of add-on %s for Kubernetes %s: %w", a.name, kubernetes, err)
+	}
 	args := &eks.AddonArgs{
-		ClusterName:              cluster,
+		ClusterName:              c.Name,
 		AddonName:                pulumi.String(a.name),
+		AddonVersion:             pulumi.String(standard.Version),
 		ResolveConflictsOnCreate: pulumi.String("OVERWRITE"),
 		ResolveConflictsOnUpdate: pulumi.String("OVERWRITE"),
 	}
@@ -61,7 +72,7 @@ func (a addon) add(ctx *pulumi.Context, name string, cluster pulumi.StringInput,
 		}
 		args.ConfigurationValues = pulumi.String(text)
 	}
-	added, err := eks.NewAddon(ctx, name+"-"+a.name, args, opts...)
+	added, err := eks.NewAddon(ctx, name+"-"+a.name, args, append(slices.Clip(opts), pulumi.Parent(c))...)
 	if err != nil {
 		return nil, fmt.Errorf("add-on %s: %w", a.name, err)
 	}

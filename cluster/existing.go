@@ -289,7 +289,7 @@ func NewExisting(ctx *pulumi.Context, name string, s *settings.Settings, e *Exis
 		c.SecurityGroupIDs = pulumi.ToStringArray(s.NodeSecurityGroups)
 	}
 	if e.agent {
-		if c.PodIdentityAgent, err = podIdentityAgent.add(ctx, name, c.Name, pulumi.Parent(c)); err != nil {
+		if c.PodIdentityAgent, err = podIdentityAgent.add(ctx, name, c, s.Version); err != nil {
 			return nil, err
 		}
 	}

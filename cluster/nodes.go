@@ -33,13 +33,13 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 	}
 	ready := append(role.Ready(), entry)
 	for _, a := range []addon{vpcCNI, kubeProxy} {
-		added, err := a.add(ctx, name, c.Name, parent)
+		added, err := a.add(ctx, name, c, s.Version)
 		if err != nil {
 			return err
 		}
 		ready = append(ready, added)
 	}
-	agent, err := podIdentityAgent.add(ctx, name, c.Name, parent)
+	agent, err := podIdentityAgent.add(ctx, name, c, s.Version)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 	}
 	c.Controllers = group
 
-	_, err = coreDNS.add(ctx, name, c.Name, parent, pulumi.DependsOn([]pulumi.Resource{group}))
+	_, err = coreDNS.add(ctx, name, c, s.Version, pulumi.DependsOn([]pulumi.Resource{group}))
 	return err
 }
 

@@ -113,13 +113,13 @@ func TestWorlds(t *testing.T) {
 		status int
 		says   []string
 	}{
-		"plain":          {0, []string{"72 to create"}},
+		"plain":          {0, []string{"73 to create"}},
 		"no-default-vpc": {1, []string{"default VPC of us-west-1", "mend: aws ec2 create-default-vpc --region us-west-1"}},
 		"one-zone":       {1, []string{"at least 2 zones", "mend: aws ec2 create-default-subnet"}},
-		"refused-zone":   {0, []string{"72 to create", "that the cluster does not use", "a zone EKS refuses, usw1-az2"}},
+		"refused-zone":   {0, []string{"73 to create", "that the cluster does not use", "a zone EKS refuses, usw1-az2"}},
 		"no-1.28":        {1, []string{`kubernetesVersion is "1.28"`, "in standard support", "mend: pulumi config set kubernetesVersion"}},
 		"no-g4dn":        {1, []string{`gpuInstanceTypes is "g4dn.xlarge"`, `gpuInstanceTypes is "g4dn.2xlarge"`, "describe-instance-type-offerings"}},
-		"no-spot-role":   {0, []string{"72 to create", "warning: the account has no AWSServiceRoleForEC2Spot", "mend: pulumi config set createSpotRole true"}},
+		"no-spot-role":   {0, []string{"73 to create", "warning: the account has no AWSServiceRoleForEC2Spot", "mend: pulumi config set createSpotRole true"}},
 	} {
 		t.Run(world, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,4 +102,30 @@ func updateAddon(c *call) error {
 		return err
 	}
 	return unhealthy(d, "update")
+}
+
+func addonVersionArgs() schema {
+	return schema{"addonName": {required: true}, "kubernetesVersion": {required: true}, "mostRecent": {}}
+}
+
+// getAddonVersion finds the version that EKS gives clusters by itself, or the newest.
+func getAddonVersion(c *client, args props) (map[string]any, error) {
+	name, kubernetes, newest := provider.String(args, "addonName"), provider.String(args, "kubernetesVersion"), provider.Bool(args, "mostRecent")
+	doing := "reading EKS Add-On version info (" + name + ", " + kubernetes + ")"
+	all, err := send(c, doing, "EKS", "DescribeAddonVersions", func() ([]account.AddonVersion, error) {
+		return c.DescribeAddonVersions(name, kubernetes), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	version := ""
+	for _, v := range all { // oldest first
+		if newest || slices.Contains(v.DefaultFor, kubernetes) {
+			version = v.Version
+		}
+	}
+	if version == "" {
+		return nil, fmt.Errorf("%s: empty result", doing)
+	}
+	return map[string]any{"id": name, "addonName": name, "kubernetesVersion": kubernetes, "mostRecent": newest, "version": version}, nil
 }

@@ -28,6 +28,7 @@ func functions() map[string]function {
 		"aws:eks/getClusters:getClusters":                           {schema{}, getClusters},                                                  // eks/clusters_data_source.go
 		"aws:eks/getCluster:getCluster":                             {schema{"name": {required: true}, "tags": {computed: true}}, getCluster}, // eks/cluster_data_source.go
 		"aws:eks/getClusterVersions:getClusterVersions":             {clusterVersionsArgs(), getClusterVersions},                              // eks/cluster_versions_data_source.go
+		"aws:eks/getAddonVersion:getAddonVersion":                   {addonVersionArgs(), getAddonVersion},                                    // eks/addon_version_data_source.go
 		"aws:kms/getKey:getKey":                                     {schema{"keyId": {required: true}, "grantTokens": {}}, getKey},           // kms/key_data_source.go
 		"aws:ec2/getInstanceType:getInstanceType":                   {schema{"instanceType": {required: true}}, getInstanceType},              // ec2/ec2_instance_type_data_source.go
 		"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {instanceTypeOfferingsArgs(), getInstanceTypeOfferings},                  // ec2/ec2_instance_type_offerings_data_source.go
