@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -166,6 +167,7 @@ func (n *node) remove(ctx context.Context) error {
 		if err := ignoreGone(err); err != nil {
 			return fmt.Errorf("marking the node of instance %s: %w", n.ID, err)
 		}
+		n.awaitTaint(ctx)
 	}
 	err := admin.Nodes().Delete(ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if err := ignoreGone(err); err != nil {
@@ -177,6 +179,18 @@ func (n *node) remove(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitTaint waits until the node lifecycle controller has tainted a node that is not
+// Ready, seconds at most. Before that, the pods that replace those of a lost node may be
+// bound to it again, and nobody runs or ends them there.
+func (n *node) awaitTaint(ctx context.Context) {
+	for begin := time.Now(); time.Since(begin) < 5*time.Second && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		now, err := n.kubelet.nodes.Get(n.name())
+		if err != nil || slices.ContainsFunc(now.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnreachable }) {
+			return
+		}
+	}
 }
 
 func (n *node) refusedAnew(why string) bool {

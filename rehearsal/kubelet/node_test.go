@@ -246,7 +246,8 @@ func TestInstanceEnds(t *testing.T) {
 	f.node(i)
 }
 
-// Whoever holds a node back by a finalizer, as Karpenter does, sees that it is lost.
+// Whoever holds a node back by a finalizer, as Karpenter does, sees that it is lost; and
+// by the time that its pods are deleted, no others are bound to it.
 func TestInstanceOfAHeldNodeEnds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, kubelet.Config{})
@@ -267,6 +268,11 @@ func TestInstanceOfAHeldNodeEnds(t *testing.T) {
 	n := getNode(t, name)
 	if c := nodeCondition(n, corev1.NodeReady); c.Status != corev1.ConditionUnknown || n.DeletionTimestamp == nil {
 		t.Errorf("the held node is Ready %s and deleted at %v, want Unknown and a time", c.Status, n.DeletionTimestamp)
+	}
+	if !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == corev1.TaintNodeUnreachable && t.Effect == corev1.TaintEffectNoSchedule
+	}) {
+		t.Errorf("the taints of the held node are %v, want %s", n.Spec.Taints, corev1.TaintNodeUnreachable)
 	}
 	hold("null")
 	f.wait("the node to be gone", func() (bool, string) {
