@@ -212,6 +212,6 @@ func (s *source) duplicates() []Problem {
 			}
 		}
 	}
-	walk(s.node.Content[0], "")
+	walk(s.node, "")
 	return problems
 }

@@ -87,6 +87,7 @@ func TestMessages(t *testing.T) {
 			[]string{"selector 24"},
 			[]string{"a100", "t4"},
 		},
+		"list":  {[]string{"selector 11", "gpu-share 27", "field 36"}, nil},
 		"clean": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +125,7 @@ func TestMessages(t *testing.T) {
 		})
 	}
 	files, err := filepath.Glob(filepath.Join("testdata", "*.yaml"))
-	if err != nil || len(files) != 15 {
+	if err != nil || len(files) != 16 {
 		t.Errorf("testdata has %d manifests (%v), and the table has others", len(files), err)
 	}
 }

@@ -18,10 +18,9 @@ import (
 
 // source is the text of an object, to tell lines by.
 type source struct {
-	// text is the document's own, first the line of the file before it.
-	text  []byte
-	first int
+	// node is the object, first the line of the file before the document that it is in.
 	node  *yaml.Node
+	first int
 }
 
 // sources are those of objects, in their order; nil for one whose text is not known,
@@ -45,7 +44,8 @@ func sources(objects []workload.Object) ([]*source, error) {
 	return out, nil
 }
 
-// documentsOf are the documents of a file that are more than comments.
+// documentsOf are the objects of a file's documents that are more than comments; of a
+// List they are its items, as [workload.Read] takes it apart.
 func documentsOf(file string) ([]*source, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -61,12 +61,29 @@ func documentsOf(file string) ([]*source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("workload %s: %w", file, err)
 		}
-		s := &source{text: document, first: first, node: &yaml.Node{}}
-		first += bytes.Count(document, []byte("\n")) + 1 // and the separator
-		if err := yaml.Unmarshal(document, s.node); err == nil && len(s.node.Content) > 0 && s.node.Content[0].Kind == yaml.MappingNode {
-			all = append(all, s)
+		var parsed yaml.Node
+		if err := yaml.Unmarshal(document, &parsed); err == nil && len(parsed.Content) > 0 && parsed.Content[0].Kind == yaml.MappingNode {
+			for _, object := range objectsOf(parsed.Content[0]) {
+				all = append(all, &source{node: object, first: first})
+			}
 		}
+		first += bytes.Count(document, []byte("\n")) + 1 // and the separator
 	}
+}
+
+// objectsOf are the items of a document that is a List, or the one object it is.
+func objectsOf(document *yaml.Node) []*yaml.Node {
+	value := func(key string) *yaml.Node {
+		v, _ := child(document, key)
+		if v == nil {
+			return &yaml.Node{}
+		}
+		return v
+	}
+	if value("kind").Value == "List" && value("apiVersion").Value == "v1" {
+		return value("items").Content
+	}
+	return []*yaml.Node{document}
 }
 
 // line is where a field is, or else what it would be in, 1 being the file's first
@@ -75,8 +92,7 @@ func (s *source) line(field string) int {
 	if s == nil {
 		return 0
 	}
-	node := s.node.Content[0]
-	at := node.Line
+	node, at := s.node, s.node.Line
 	for _, step := range steps(field) {
 		next, line := child(node, step)
 		if next == nil {
