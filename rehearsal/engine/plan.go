@@ -73,17 +73,18 @@ type Diagnostic struct {
 	Message string       `json:"message"`
 }
 
-// Preview runs the preview, and returns its exit status and, if plan is true,
-// its plan. For the error see [Engine.Run].
-func (e *Engine) Preview(ctx context.Context, io IO, plan bool) (*Plan, int, error) {
+// Preview runs the preview, with further flags of the Pulumi CLI, and returns its exit
+// status and, if plan is true, its plan. For the error see [Engine.Run].
+func (e *Engine) Preview(ctx context.Context, io IO, plan bool, flags ...string) (*Plan, int, error) {
+	args := append([]string{"preview"}, flags...)
 	if !plan {
-		status, err := e.Run(ctx, io, "preview")
+		status, err := e.Run(ctx, io, args...)
 		return nil, status, err
 	}
 	events, saved := e.area.dir("events.json"), e.area.dir("plan.json")
 	notice := &planNotice{to: io.Stderr}
 	io.Stderr = notice
-	status, err := e.Run(ctx, io, "preview", "--event-log", events, "--save-plan", saved)
+	status, err := e.Run(ctx, io, append(args, "--event-log", events, "--save-plan", saved)...)
 	if flush := notice.flush(); err == nil {
 		err = flush
 	}

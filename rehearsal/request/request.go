@@ -52,6 +52,8 @@ type Request struct {
 	Slices []int
 	// Live has a forecast bring the stack up for each number.
 	Live bool
+	// Verbose shows more of what goes on.
+	Verbose bool
 	// JSON and HTML are the files to write the report to, "" for none.
 	JSON, HTML string
 	// Tools are what is run.

@@ -167,7 +167,9 @@ func (f *forecaster) run(ctx context.Context, o Options, n int, say func(string,
 		return t, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	o.Out = log
+	if o.Out = log; o.Verbose {
+		o.Out = io.MultiWriter(log, f.out)
+	}
 	s, err := Start(ctx, o)
 	if err != nil {
 		return t, err

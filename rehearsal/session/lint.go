@@ -55,6 +55,9 @@ func (o Options) plan(ctx context.Context) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Verbose && status == request.StatusOK {
+		_, _ = o.Out.Write(said.Bytes()) // progress only
+	}
 	if status != request.StatusOK {
 		return nil, fmt.Errorf("the stack cannot be planned:\n%s", strings.TrimSpace(said.String()))
 	}

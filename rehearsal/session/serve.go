@@ -39,7 +39,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 	if err := folder.Sweep(out); err != nil {
 		return err
 	}
-	options := Options{Checkout: r.Checkout, Stack: r.Stack, Config: r.Config, World: r.World, Tools: r.Tools, Out: out}
+	options := Options{Checkout: r.Checkout, Stack: r.Stack, Config: r.Config, World: r.World, Tools: r.Tools, Out: out, Verbose: r.Verbose}
 	project, err := options.project()
 	if err != nil {
 		return UsageError{err}

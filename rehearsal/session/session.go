@@ -49,6 +49,9 @@ type Options struct {
 	// Out receives what the engine prints, and what happens on nodes that a user
 	// wants to know at once.
 	Out io.Writer
+	// Verbose shows more there: what happens on nodes, and calls to AWS that change something
+	// or are refused; of a stack that is only planned, the engine's plan.
+	Verbose bool
 	// Providers replaces providers before they are given to the engine; nil replaces
 	// none. Scenarios break things with it.
 	Providers func(map[string]func() plugin.Provider)
@@ -113,11 +116,14 @@ func Start(ctx context.Context, o Options) (_ *Session, err error) {
 	}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	klog.SetSlogLogger(logger) // client-go's; of several sessions the last one has them
+	if o.Verbose {
+		logger = slog.New(slog.NewMultiHandler(logger.Handler(), onScreen(o.Out)))
+	}
 	s.World, err = world.Start(ctx, world.Options{
 		Region: project.Config("aws:region"), Kind: o.World, Dir: o.Dir,
 		Kube: o.Tools.Kube, Karpenter: o.Tools.Karpenter, Charts: o.Tools.Charts, AWS: aws,
 		Delays: kubelet.DefaultDelays(), PluginDelay: time.Second,
-		Log: logger, Observe: s.observe(logger),
+		Log: logger, Observe: s.observe(logger, o.Verbose),
 	})
 	if err != nil {
 		return nil, err
@@ -197,17 +203,31 @@ func (s *Session) place(ctx context.Context, objects []workload.Object, seen fun
 	return s.World.Settle(ctx, objects, seen)
 }
 
+// onScreen shows on out what goes to the log: without the time, and no empty values.
+func onScreen(out io.Writer) slog.Handler {
+	return slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo || a.Value.String() == "" {
+			return slog.Attr{}
+		}
+		return a
+	}})
+}
+
 func (s *Session) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.out, format+"\n", args...) // progress only
 }
 
-// observe logs what happens on nodes, and shows what a user wants to know at once.
-func (s *Session) observe(log *slog.Logger) func(kubelet.Event) {
+// observe logs what happens on nodes, and shows what a user wants to know at once; with
+// verbose the log shows all of it.
+func (s *Session) observe(log *slog.Logger, verbose bool) func(kubelet.Event) {
 	var mu sync.Mutex
 	return func(e kubelet.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		log.Info("node", "kind", e.Kind, "node", e.Node, "instance", e.Instance, "pod", e.Pod, "container", e.Container, "reason", e.Reason, "message", e.Message)
+		if verbose {
+			return // it is there already
+		}
 		if e.Kind == kubelet.NodeRefused || e.Kind == kubelet.ContainerDied || e.Kind == kubelet.PodRefused {
 			s.say("  %s %s %s: %s %s", e.Kind, e.Node, e.Pod, e.Reason, e.Message)
 		}

@@ -65,7 +65,8 @@ type Options struct {
 	PluginDelay time.Duration
 	// Observe is told what happens on nodes; see [kubelet.Config]. nil ignores it.
 	Observe func(kubelet.Event)
-	// Log receives what the components have to tell; nil discards it.
+	// Log receives what the components have to tell, and each call to AWS that changes
+	// something or is refused; nil discards it.
 	Log *slog.Logger
 }
 
@@ -121,7 +122,7 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w.wire = wire.New(wire.Options{Account: w.account, Keys: w.keys})
+	w.wire = wire.New(wire.Options{Account: w.account, Keys: w.keys, Log: o.Log})
 	w.user = w.account.UserCredentials()
 	ctx, w.stop = context.WithCancel(ctx)
 	defer func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -31,6 +32,8 @@ type Options struct {
 	Keys func(ctx context.Context, cluster string) ([]byte, error)
 	// Now tells the time that signatures and tokens are checked by; nil is time.Now.
 	Now func() time.Time
+	// Log is told of each call: of those that only read and succeed as debugging. nil discards it.
+	Log *slog.Logger
 }
 
 // Handler serves an account. Its methods may be called concurrently.
@@ -51,6 +54,9 @@ func New(o Options) *Handler {
 	h := &Handler{account: o.Account, keys: o.Keys, now: o.Now, answered: map[string]any{}}
 	if h.now == nil {
 		h.now = time.Now
+	}
+	if h.record.log = o.Log; h.record.log == nil {
+		h.record.log = slog.New(slog.DiscardHandler)
 	}
 	h.services = map[string]service{
 		"ec2":      {protocol: ec2Query{}, operations: ec2Operations()},

@@ -3,8 +3,10 @@ package wire
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +43,7 @@ type DeniedCall struct {
 const maxDenied = 1000
 
 type recorder struct {
+	log    *slog.Logger
 	mu     sync.Mutex
 	counts map[CallCount]int // with Count 0
 	denied []DeniedCall
@@ -69,15 +72,32 @@ func (r *recorder) allow(c *call, checks []authz.Check) {
 
 func (r *recorder) add(c *call, err error) {
 	key := CallCount{Principal: who(c), Service: c.service, Action: c.action}
-	if err != nil {
-		key.Code = c.apiError(err).code
+	level, answer := slog.LevelInfo, apiError{}
+	switch {
+	case err != nil:
+		answer = c.apiError(err)
+		key.Code = answer.code
+	case readOnly(c.action):
+		level = slog.LevelDebug
 	}
+	r.log.Log(c.ctx, level, "AWS call", "action", key.Service+":"+key.Action, "principal", key.Principal, "code", key.Code, "message", answer.message)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.counts == nil {
 		r.counts = map[CallCount]int{}
 	}
 	r.counts[key]++
+}
+
+// readOnly tells actions that change nothing, and those that only take messages from a queue, by
+// their names.
+func readOnly(action string) bool {
+	for _, verb := range []string{"Assume", "Describe", "Get", "List", "ReceiveMessage", "DeleteMessage"} {
+		if strings.HasPrefix(action, verb) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *recorder) deny(c *call, e *deniedError) {

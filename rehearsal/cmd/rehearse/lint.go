@@ -25,6 +25,7 @@ each problem where it is, what causes it and what mends it. It starts no cluster
 	}
 	l.target.addFlags(cmd, dir)
 	l.addWorkloadFlags(cmd)
+	l.addVerbose(cmd, "also show the engine's plan")
 	cmd.Flags().StringVar(&l.json, "json", "", "also write the problems to this `FILE`")
 	return cmd
 }

@@ -175,6 +175,21 @@ func TestReaderGoesAway(t *testing.T) {
 	}
 }
 
+// More is said when it is asked for, and no colour when it is no terminal that reads.
+func TestVerbose(t *testing.T) {
+	t.Parallel()
+	const property = `terminationGracePeriod: "30m0s"`
+	for _, args := range [][]string{nil, {"--verbose"}} {
+		status, out, errs := rehearse(t.Context(), append([]string{"-C", checkout, "preview"}, args...)...)
+		if status != request.StatusOK || strings.Contains(out, property) != (args != nil) {
+			t.Errorf("%v: exit status %d, and it says:\n%s%s", args, status, out, errs)
+		}
+		if strings.Contains(out+errs, "\x1b") {
+			t.Errorf("%v: it has escape sequences: %q", args, out+errs)
+		}
+	}
+}
+
 func TestFindCheckout(t *testing.T) {
 	t.Parallel()
 	root := files(t, map[string]string{"Pulumi.yaml": "", "rehearsal/go.mod": "", "cluster/deep/x.go": ""})

@@ -35,6 +35,7 @@ pack (folder policy). The AWS account that it is made against is simulated.
 		},
 	}
 	t.addFlags(cmd, dir)
+	t.addVerbose(cmd, "also show each resource's properties, as the engine's --diff does")
 	cmd.Flags().StringVar(&file, "json", "", "also write the plan to this `FILE`: resources, their dependencies, providers\nand inputs, outputs and diagnostics")
 	return cmd
 }
@@ -59,7 +60,11 @@ func preview(ctx context.Context, s streams, dir string, t *target, file string)
 		_, _ = fmt.Fprintf(s.out, "Note: %s.\n", note)
 	}
 	_, _ = fmt.Fprintln(s.out)
-	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, file != "")
+	var flags []string
+	if t.verbose {
+		flags = []string{"--diff"}
+	}
+	plan, status, err := e.Preview(ctx, engine.IO{Stdin: s.in, Stdout: s.out, Stderr: s.err}, file != "", flags...)
 	if err != nil {
 		return &failure{request.StatusFailed, explain(err)}
 	}

@@ -23,9 +23,14 @@ import (
 
 // target is what a command rehearses.
 type target struct {
-	stack  string
-	config []string
-	world  string
+	stack   string
+	config  []string
+	world   string
+	verbose bool
+}
+
+func (t *target) addVerbose(cmd *cobra.Command, what string) {
+	cmd.Flags().BoolVarP(&t.verbose, "verbose", "v", false, what)
 }
 
 func (t *target) addFlags(cmd *cobra.Command, dir *string) {
@@ -62,8 +67,12 @@ func worldNames() []string {
 func worlds() string {
 	var text strings.Builder
 	text.WriteString("Worlds, the kinds of AWS account to choose from:\n")
+	width := 0
+	for _, name := range worldNames() {
+		width = max(width, len(name))
+	}
 	for _, w := range account.Worlds() {
-		fmt.Fprintf(&text, "  %-15s %s\n", w.Name, w.Description)
+		fmt.Fprintf(&text, "  %-*s  %s\n", width, w.Name, w.Description)
 	}
 	return text.String()
 }

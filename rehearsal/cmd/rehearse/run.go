@@ -61,6 +61,7 @@ that falls short.
 		},
 	}
 	l.addFlags(cmd, dir)
+	l.addVerbose(cmd, "also show what happens on nodes, and which calls to AWS change something or are refused")
 	return cmd
 }
 
@@ -82,6 +83,7 @@ what to try.
 		},
 	}
 	l.addFlags(cmd, dir)
+	l.addVerbose(cmd, "also show what happens on nodes, and which calls to AWS change something or are refused")
 	return cmd
 }
 
@@ -107,7 +109,7 @@ func (l *lived) live(ctx context.Context, dir string, r request.Request) error {
 		}
 	}
 	r.Checkout, r.Stack, r.Config, r.World = a.checkout, l.stack, l.config, l.world
-	r.Workloads, r.JSON, r.HTML = l.workloads, l.json, l.html
+	r.Workloads, r.JSON, r.HTML, r.Verbose = l.workloads, l.json, l.html, l.verbose
 	return become(ctx, r, toolcache.Environment())
 }
 
