@@ -35,7 +35,7 @@ const claimOfPool = "has(params.metadata.labels) && 'karpenter.sh/nodepool' in p
 // addGuard has a destroy refused as long as there are NodePools or NodeClaims that the
 // stack did not make. The engine runs no program for a destroy and knows only what is
 // in its state, so Karpenter and its definitions would go, and the instances of such
-// objects stay for ever (karpenter-provider-aws issue 6870). But it deletes what comes
+// objects stay for ever (karpenter-provider-aws issue 5727). But it deletes what comes
 // last in an up before all else: a ConfigMap here, and the API server admits its
 // deletion only if it finds no such object.
 //

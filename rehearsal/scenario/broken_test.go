@@ -29,7 +29,27 @@ type story struct {
 	*session.Session
 	t   *testing.T
 	out buffer
+	dir string // the rehearsal's own
+	cli string // the Pulumi CLI
+
+	// patience is how long the engine waits for something to be gone; 0 is as long as
+	// the program says.
+	patience time.Duration
+	// clusterGone has the Kubernetes provider do what the variable
+	// PULUMI_K8S_DELETE_UNREACHABLE tells the official one to.
+	clusterGone bool
+
+	mu sync.Mutex
+	// creates counts the resources that a command of the CLI has asked for so far.
+	creates int
+	// creating is asked to make the n-th of them; nil just makes it.
+	creating func(n int, create create) (plugin.CreateResponse, error)
+	// deleted are the resources that were deleted.
+	deleted []resource.URN
 }
+
+// create makes a resource.
+type create func() (plugin.CreateResponse, error)
 
 // buffer may be read while it is written.
 type buffer struct {
@@ -62,12 +82,12 @@ func tell(t *testing.T, tamper func(*plugin.CreateRequest) bool, config ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &story{t: t}
+	s := &story{t: t, dir: t.TempDir(), cli: tools.CLI.Path}
 	s.Session, err = session.Start(t.Context(), session.Options{
-		Checkout: checkout, Stack: "dev", Config: config, Tools: tools, Dir: t.TempDir(), Out: &s.out,
+		Checkout: checkout, Stack: "dev", Config: config, Tools: tools, Dir: s.dir, Out: &s.out,
 		Providers: func(all map[string]func() plugin.Provider) {
 			for name, inner := range maps.Clone(all) {
-				all[name] = func() plugin.Provider { return tampered{inner(), tamper} }
+				all[name] = func() plugin.Provider { return tampered{inner(), s, name, tamper} }
 			}
 		},
 	})
@@ -85,9 +105,12 @@ func tell(t *testing.T, tamper func(*plugin.CreateRequest) bool, config ...strin
 	return s
 }
 
-// tampered is a provider that does not create what it is told to.
+// tampered is a provider that the story changes: it may not create what it is told to,
+// be interrupted in it, or wait less long for a deletion.
 type tampered struct {
 	plugin.Provider
+	story  *story
+	pkg    string
 	tamper func(*plugin.CreateRequest) bool
 }
 
@@ -104,7 +127,39 @@ func (p tampered) Create(ctx context.Context, r plugin.CreateRequest) (plugin.Cr
 	if p.tamper != nil && !r.Preview && !p.tamper(&r) {
 		return plugin.CreateResponse{ID: resource.ID(r.Name), Properties: r.Properties}, nil
 	}
-	return p.Provider.Create(ctx, r)
+	create := func() (plugin.CreateResponse, error) { return p.Provider.Create(ctx, r) }
+	if r.Preview {
+		return create()
+	}
+	p.story.mu.Lock()
+	p.story.creates++
+	n, creating := p.story.creates, p.story.creating
+	p.story.mu.Unlock()
+	if creating == nil {
+		return create()
+	}
+	return creating(n, create)
+}
+
+func (p tampered) Delete(ctx context.Context, r plugin.DeleteRequest) (plugin.DeleteResponse, error) {
+	if p.story.patience > 0 {
+		r.Timeout = p.story.patience.Seconds()
+	}
+	out, err := p.Provider.Delete(ctx, r)
+	if err == nil {
+		p.story.mu.Lock()
+		defer p.story.mu.Unlock()
+		p.story.deleted = append(p.story.deleted, r.URN)
+	}
+	return out, err
+}
+
+func (p tampered) Configure(ctx context.Context, r plugin.ConfigureRequest) (plugin.ConfigureResponse, error) {
+	if p.story.clusterGone && p.pkg == "kubernetes" {
+		r.Inputs = r.Inputs.Copy()
+		r.Inputs["deleteUnreachable"] = resource.NewProperty(true)
+	}
+	return p.Provider.Configure(ctx, r)
 }
 
 // up brings the stack up.
