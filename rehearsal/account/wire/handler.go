@@ -250,7 +250,7 @@ func (c *call) allow(resourcePolicy func(string) *authz.Policy, policies []*auth
 			c.record.deny(c, denied)
 			return denied
 		}
-		c.record.allow(c, checks)
+		c.record.allow(c, checks, policies)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,28 +34,28 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{e.other.instance}})
 				return err
 			},
-			"ec2:TerminateInstances", []loosening{{sid: "DeleteOwn", operator: "StringEquals", key: ownResource}},
+			"ec2:TerminateInstances", []loosening{{sid: "EndOwnInstances", operator: "StringEquals", key: ownResource}},
 		},
 		"ending another cluster's among its own": {
 			func(e *estate) error {
 				_, err := e.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{e.own.instance, e.other.instance}})
 				return err
 			},
-			"ec2:TerminateInstances", []loosening{{sid: "DeleteOwn", operator: "StringEquals", key: ownResource}},
+			"ec2:TerminateInstances", []loosening{{sid: "EndOwnInstances", operator: "StringEquals", key: ownResource}},
 		},
 		"ending the nodes it runs on": {
 			func(e *estate) error {
 				_, err := e.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{e.own.controller}})
 				return err
 			},
-			"ec2:TerminateInstances", []loosening{{sid: "DeleteOwn", operator: "StringLike", key: "aws:ResourceTag/" + pool}},
+			"ec2:TerminateInstances", []loosening{{sid: "EndOwnInstances", operator: "StringLike", key: "aws:ResourceTag/" + pool}},
 		},
 		"deleting another cluster's launch template": {
 			func(e *estate) error {
 				_, err := e.ec2.DeleteLaunchTemplate(t.Context(), &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: &e.other.template})
 				return err
 			},
-			"ec2:DeleteLaunchTemplate", []loosening{{sid: "DeleteOwn", operator: "StringEquals", key: ownResource}},
+			"ec2:DeleteLaunchTemplate", []loosening{{sid: "DeleteOwnTemplates", operator: "StringEquals", key: ownResource}},
 		},
 		"tagging another cluster's instance": {
 			func(e *estate) error { return tagInstance(e.other.instance, map[string]string{"Name": "mine"})(e) },
@@ -78,21 +79,21 @@ func TestControllerIsRefused(t *testing.T) {
 		},
 		"launching without tags": {
 			func(e *estate) error { return e.fleet(e.own, nil) },
-			"ec2:CreateFleet", anyRequestTags("LaunchTagged"),
+			"ec2:CreateFleet", append(anyRequestTags("LaunchTagged"), anyRequestTags("FleetTagged")...),
 		},
 		"launching as another cluster": {
 			func(e *estate) error { return e.fleet(e.own, e.other.ownership) },
-			"ec2:CreateFleet", append(anyRequestTags("LaunchTagged"), anyRequestTags("TagAtCreation")...),
+			"ec2:CreateFleet", slices.Concat(anyRequestTags("LaunchTagged"), anyRequestTags("FleetTagged"), anyRequestTags("TagAtCreation")),
 		},
 		"launching without the owner's tag": {
 			func(e *estate) error {
 				return e.fleet(e.own, with(e.own.ownership, "kubernetes.io/cluster/"+e.own.cluster, ""))
 			},
-			"ec2:CreateFleet", []loosening{{sid: "LaunchTagged", operator: "StringEquals", key: ownRequest}, {sid: "TagAtCreation", operator: "StringEquals", key: ownRequest}},
+			"ec2:CreateFleet", []loosening{{sid: "LaunchTagged", operator: "StringEquals", key: ownRequest}, {sid: "FleetTagged", operator: "StringEquals", key: ownRequest}, {sid: "TagAtCreation", operator: "StringEquals", key: ownRequest}},
 		},
 		"launching without a pool": {
 			func(e *estate) error { return e.fleet(e.own, with(e.own.ownership, pool, "")) },
-			"ec2:CreateFleet", []loosening{{sid: "LaunchTagged", operator: "StringLike", key: "aws:RequestTag/" + pool}, {sid: "TagAtCreation", operator: "StringLike", key: "aws:RequestTag/" + pool}},
+			"ec2:CreateFleet", []loosening{{sid: "LaunchTagged", operator: "StringLike", key: "aws:RequestTag/" + pool}, {sid: "FleetTagged", operator: "StringLike", key: "aws:RequestTag/" + pool}, {sid: "TagAtCreation", operator: "StringLike", key: "aws:RequestTag/" + pool}},
 		},
 		"launching from another cluster's template": {
 			func(e *estate) error { return e.fleet(e.other, e.own.ownership) },
@@ -108,7 +109,7 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.ec2.CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{LaunchTemplateName: aws.String("t"), LaunchTemplateData: &ec2types.RequestLaunchTemplateData{ImageId: &e.own.image}})
 				return err
 			},
-			"ec2:CreateLaunchTemplate", anyRequestTags("LaunchTagged"),
+			"ec2:CreateLaunchTemplate", anyRequestTags("TemplateTagged"),
 		},
 		"tagging as if at creation": {
 			func(e *estate) error { return tagInstance(e.other.instance, e.own.ownership)(e) },
@@ -287,8 +288,12 @@ func TestControllerMayWork(t *testing.T) {
 				"ec2:CreateFleet", "ec2:CreateTags", "ec2:DeleteLaunchTemplate", "ec2:RunInstances", "ec2:TerminateInstances", "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile",
 				"iam:DeleteInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
 			}
-			if diff := cmp.Diff(want, e.handler.Allowed(roleARN(e.own.cluster+"-karpenter-"+e.region))); diff != "" {
-				t.Errorf("allowed (-want +got):\n%s", diff)
+			var needed []string
+			for _, g := range e.handler.Needed(roleARN(e.own.cluster + "-karpenter-" + e.region)) {
+				needed = append(needed, g.Action)
+			}
+			if diff := cmp.Diff(want, slices.Compact(needed)); diff != "" {
+				t.Errorf("needed (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -39,34 +39,38 @@ type DeniedCall struct {
 	DryRun bool
 }
 
-// maxDenied bounds how many denied calls are kept; a controller that is denied retries for ever.
-const maxDenied = 1000
+// maxDenied bounds how many denied calls of an action are kept; a controller that is denied
+// retries for ever.
+const maxDenied = 100
 
 type recorder struct {
 	log    *slog.Logger
 	mu     sync.Mutex
 	counts map[CallCount]int // with Count 0
 	denied []DeniedCall
-	// allowed are the actions that IAM allowed, by principal.
-	allowed map[string]map[string]bool
+	// needed are the grants that allowed something which no other did, by principal.
+	needed map[string]map[authz.Grant]bool
 }
 
 // who is the caller's role, or its user: sessions of one role are one.
 func who(c *call) string { return cmp.Or(c.session.Principal.RoleARN, c.session.Principal.ARN) }
 
-func (r *recorder) allow(c *call, checks []authz.Check) {
+func (r *recorder) allow(c *call, checks []authz.Check, policies []*authz.Policy) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mine := r.allowed[who(c)]
+	if r.needed == nil {
+		r.needed = map[string]map[authz.Grant]bool{}
+	}
+	mine := r.needed[who(c)]
 	if mine == nil {
-		mine = map[string]bool{}
-		if r.allowed == nil {
-			r.allowed = map[string]map[string]bool{}
-		}
-		r.allowed[who(c)] = mine
+		mine = map[authz.Grant]bool{}
+		r.needed[who(c)] = mine
 	}
 	for _, check := range checks {
-		mine[check.Action] = true
+		grants := authz.GrantsFor(authz.Request{Principal: c.session.Principal, Action: check.Action, Resource: check.Resource, Context: check.Context}, policies...)
+		if len(grants) == 1 {
+			mine[grants[0]] = true
+		}
 	}
 }
 
@@ -103,7 +107,13 @@ func readOnly(action string) bool {
 func (r *recorder) deny(c *call, e *deniedError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.denied) >= maxDenied {
+	kept := 0
+	for i := range r.denied {
+		if r.denied[i].Action == e.Request.Action {
+			kept++
+		}
+	}
+	if kept >= maxDenied {
 		return
 	}
 	r.denied = append(r.denied, DeniedCall{
@@ -127,19 +137,23 @@ func (h *Handler) Calls() []CallCount {
 	return out
 }
 
-// Denied lists the calls that IAM did not allow, oldest first, 1,000 at most.
+// Denied lists the calls that IAM did not allow, oldest first, 100 of an action at
+// most.
 func (h *Handler) Denied() []DeniedCall {
 	h.record.mu.Lock()
 	defer h.record.mu.Unlock()
 	return slices.Clone(h.record.denied)
 }
 
-// Allowed lists the actions that IAM has allowed a role or a user, given its ARN: those of
-// calls and of what else a call needs, such as iam:PassRole; questions (dry runs) included.
-func (h *Handler) Allowed(principal string) []string {
+// Needed lists what could not have been taken out of the policies of a role or a user,
+// given its ARN: each grant without which IAM had denied a call, or a part of one, that it
+// has allowed. Questions (dry runs) count: who is denied an answer does not go on.
+func (h *Handler) Needed(principal string) []authz.Grant {
 	h.record.mu.Lock()
 	defer h.record.mu.Unlock()
-	return slices.Sorted(maps.Keys(h.record.allowed[principal]))
+	return slices.SortedFunc(maps.Keys(h.record.needed[principal]), func(x, y authz.Grant) int {
+		return cmp.Or(cmp.Compare(x.Action, y.Action), cmp.Compare(x.Sid, y.Sid), cmp.Compare(x.Resource, y.Resource))
+	})
 }
 
 // isDenied tells whether an error is IAM's, or another's in the account's terms.
