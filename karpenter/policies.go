@@ -105,8 +105,20 @@ func launchStatements(p PolicyArgs) []iampolicy.Statement {
 		},
 		{
 			Sid:       "LaunchTagged",
-			Action:    []string{"ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateLaunchTemplate"},
-			Resource:  p.ec2ARNs("*", made...),
+			Action:    launch,
+			Resource:  p.ec2ARNs("*", "instance", "volume", "network-interface", "spot-instances-request"),
+			Condition: p.taggedAtCreation(),
+		},
+		{
+			Sid:       "FleetTagged",
+			Action:    []string{"ec2:CreateFleet"},
+			Resource:  p.ec2ARNs("*", "fleet"),
+			Condition: p.taggedAtCreation(),
+		},
+		{
+			Sid:       "TemplateTagged",
+			Action:    []string{"ec2:CreateLaunchTemplate"},
+			Resource:  p.ec2ARNs("*", "launch-template"),
 			Condition: p.taggedAtCreation(),
 		},
 		{
@@ -130,9 +142,15 @@ func lifecycleStatements(p PolicyArgs) []iampolicy.Statement {
 			Condition: late,
 		},
 		{
-			Sid:       "DeleteOwn",
-			Action:    []string{"ec2:TerminateInstances", "ec2:DeleteLaunchTemplate"},
-			Resource:  p.ec2ARNs("*", "instance", "launch-template"),
+			Sid:       "EndOwnInstances",
+			Action:    []string{"ec2:TerminateInstances"},
+			Resource:  p.ec2ARNs("*", "instance"),
+			Condition: p.ownTags(resourceTag),
+		},
+		{
+			Sid:       "DeleteOwnTemplates",
+			Action:    []string{"ec2:DeleteLaunchTemplate"},
+			Resource:  p.ec2ARNs("*", "launch-template"),
 			Condition: p.ownTags(resourceTag),
 		},
 		{
@@ -185,6 +203,8 @@ func profileStatements(p PolicyArgs) []iampolicy.Statement {
 	}
 }
 
+// discoveryStatements have no arc-zonal-shift:GetManagedResource, unlike Karpenter's own
+// template: the stack does not turn zonal shift on.
 func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 	cluster := p.Account.ARN("eks", "cluster/"+p.Cluster)
 	return []iampolicy.Statement{
@@ -206,10 +226,5 @@ func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 		},
 		{Sid: "ReadPrices", Action: []string{"pricing:GetProducts"}, Resource: []string{"*"}},
 		{Sid: "ReadCluster", Action: []string{"eks:DescribeCluster"}, Resource: []string{cluster}},
-		{
-			// Bound to the cluster by the condition, as in Karpenter's own template.
-			Sid: "ReadZonalShift", Action: []string{"arc-zonal-shift:GetManagedResource"}, Resource: []string{"*"},
-			Condition: iampolicy.Conditions{stringEquals: {"arc-zonal-shift:ResourceIdentifier": {cluster}}},
-		},
 	}
 }
