@@ -49,8 +49,8 @@ type Options struct {
 	// Out receives what the engine prints, and what happens on nodes that a user
 	// wants to know at once.
 	Out io.Writer
-	// Verbose shows more there: what happens on nodes, and calls to AWS that change something
-	// or are refused; of a stack that is only planned, the engine's plan.
+	// Verbose shows more there: what happens on nodes, calls to AWS that change something
+	// or are refused, and the logs of controllers; of a stack that is only planned, the engine's plan.
 	Verbose bool
 	// Providers replaces providers before they are given to the engine; nil replaces
 	// none. Scenarios break things with it.
@@ -127,6 +127,10 @@ func Start(ctx context.Context, o Options) (_ *Session, err error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if o.Verbose {
+		stop := follow(s.World.Logs(), o.Out)
+		s.closers = append(s.closers, func() error { stop(); return nil })
 	}
 	s.closers = append(s.closers, func() error {
 		// After an interruption, too, processes get the time to end by themselves.

@@ -21,7 +21,8 @@ type progress struct {
 
 func newProgress(out *os.File) *progress {
 	p := &progress{out: out, every: 15 * time.Second}
-	if p.terminal = term.IsTerminal(int(out.Fd())); p.terminal {
+	// A dumb terminal takes no control sequences.
+	if p.terminal = term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb"; p.terminal {
 		p.every = time.Second
 	}
 	return p

@@ -36,7 +36,7 @@ Prices are those of the catalogue that comes with the rehearsal, and bear its da
 		},
 	}
 	l.addFlags(cmd, dir)
-	l.addVerbose(cmd, "also show the engine's plans; with --live, its updates, nodes and calls to AWS")
+	l.addVerbose(cmd, "also show the engine's plans; with --live, its updates, nodes, logs and calls to AWS")
 	cmd.Flags().IntSliceVar(&slices, "slices", []int{1, 2, 4, 8}, "numbers of slices a GPU to compare, as `LIST`; whole GPUs are always among them")
 	cmd.Flags().BoolVar(&live, "live", false, "bring the stack up for each number and let its pods run, which takes minutes")
 	return cmd
