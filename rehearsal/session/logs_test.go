@@ -29,7 +29,7 @@ func TestFollow(t *testing.T) {
 		if _, err := file.WriteString(text); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * followEvery)
+		time.Sleep(5 * followEvery / 2) // between two looks
 	}
 	_, err = file.WriteString("\nfour\nno end")
 	if err := errors.Join(err, file.Close(), os.WriteFile(filepath.Join(dir, "other.txt"), []byte("no log\n"), 0o600)); err != nil {
