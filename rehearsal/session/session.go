@@ -49,8 +49,8 @@ type Options struct {
 	// Out receives what the engine prints, and what happens on nodes that a user
 	// wants to know at once.
 	Out io.Writer
-	// Verbose shows more there: what happens on nodes, calls to AWS that change something
-	// or are refused, and the logs of controllers; of a stack that is only planned, the engine's plan.
+	// Verbose shows more there: what happens on nodes, calls of Karpenter's to AWS that
+	// change something or are denied, and the logs of controllers; of a stack that is only planned, the engine's plan.
 	Verbose bool
 	// Providers replaces providers before they are given to the engine; nil replaces
 	// none. Scenarios break things with it.
@@ -228,7 +228,11 @@ func (s *Session) observe(log *slog.Logger, verbose bool) func(kubelet.Event) {
 	return func(e kubelet.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		log.Info("node", "kind", e.Kind, "node", e.Node, "instance", e.Instance, "pod", e.Pod, "container", e.Container, "reason", e.Reason, "message", e.Message)
+		pod := ""
+		if e.Pod.Name != "" {
+			pod = e.Pod.String()
+		}
+		log.Info(string(e.Kind), "node", e.Node, "instance", e.Instance, "pod", pod, "container", e.Container, "reason", e.Reason, "message", e.Message)
 		if verbose {
 			return // it is there already
 		}

@@ -66,7 +66,7 @@ type Options struct {
 	// Observe is told what happens on nodes; see [kubelet.Config]. nil ignores it.
 	Observe func(kubelet.Event)
 	// Log receives what the components have to tell, and each call to AWS that changes
-	// something or is refused; nil discards it.
+	// something or is denied; nil discards it.
 	Log *slog.Logger
 }
 

@@ -32,7 +32,8 @@ type Options struct {
 	Keys func(ctx context.Context, cluster string) ([]byte, error)
 	// Now tells the time that signatures and tokens are checked by; nil is time.Now.
 	Now func() time.Time
-	// Log is told of each call: of those that only read and succeed as debugging. nil discards it.
+	// Log is told of each call: of those that only read or ask, unless IAM denies them, as
+	// debugging. nil discards it.
 	Log *slog.Logger
 }
 

@@ -77,11 +77,11 @@ func (r *recorder) allow(c *call, checks []authz.Check, policies []*authz.Policy
 func (r *recorder) add(c *call, err error) {
 	key := CallCount{Principal: who(c), Service: c.service, Action: c.action}
 	level, answer := slog.LevelInfo, apiError{}
-	switch {
-	case err != nil:
+	if err != nil {
 		answer = c.apiError(err)
 		key.Code = answer.code
-	case readOnly(c.action):
+	}
+	if _, denied := isDenied(err); !denied && (readOnly(c.action) || errors.Is(err, errDryRun)) {
 		level = slog.LevelDebug
 	}
 	r.log.Log(c.ctx, level, "AWS call", "action", key.Service+":"+key.Action, "principal", key.Principal, "code", key.Code, "message", answer.message)

@@ -15,8 +15,8 @@ import (
 	"eks-gpu-slicing/rehearsal/account"
 )
 
-// What changes something or is refused is told at once; what only reads is a matter of
-// debugging.
+// What changes something or is denied is told at once; what only reads, and questions, are a
+// matter of debugging.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,6 +35,9 @@ func TestLog(t *testing.T) {
 	w.ok(err)
 	_, err = admin.sts.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	w.ok(err)
+	if _, err = admin.iam.GetInstanceProfile(t.Context(), &iam.GetInstanceProfileInput{InstanceProfileName: aws.String("nodes")}); err == nil {
+		t.Error("there is an instance profile already")
+	}
 	if _, err = pod.ec2.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{}); err == nil {
 		t.Error("DescribeVolumes was not denied")
 	}

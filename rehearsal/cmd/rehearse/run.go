@@ -61,7 +61,7 @@ that falls short.
 		},
 	}
 	l.addFlags(cmd, dir)
-	l.addVerbose(cmd, "also show what happens on nodes, the logs of Karpenter and the device plugins, and\nwhich calls to AWS change something or are refused")
+	l.addVerbose(cmd, "also show what happens on nodes, the logs of Karpenter and the device plugins, and\nwhich calls to AWS change something or are denied")
 	return cmd
 }
 
@@ -83,7 +83,7 @@ what to try.
 		},
 	}
 	l.addFlags(cmd, dir)
-	l.addVerbose(cmd, "also show what happens on nodes, the logs of Karpenter and the device plugins, and\nwhich calls to AWS change something or are refused")
+	l.addVerbose(cmd, "also show what happens on nodes, the logs of Karpenter and the device plugins, and\nwhich calls to AWS change something or are denied")
 	return cmd
 }
 
