@@ -95,7 +95,7 @@ func launchStatements(p PolicyArgs) []iampolicy.Statement {
 			Sid:    "LaunchFrom",
 			Action: launch,
 			Resource: append(p.ec2ARNs("", "image", "snapshot"), // Amazon's own carry no account
-				p.ec2ARNs("*", "security-group", "subnet", "capacity-reservation", "placement-group")...),
+				p.ec2ARNs("*", "security-group", "subnet", "capacity-reservation")...),
 		},
 		{
 			Sid:       "LaunchFromOwnTemplates",
@@ -203,8 +203,9 @@ func profileStatements(p PolicyArgs) []iampolicy.Statement {
 	}
 }
 
-// discoveryStatements have no arc-zonal-shift:GetManagedResource, unlike Karpenter's own
-// template: the stack does not turn zonal shift on.
+// discoveryStatements lack, of Karpenter's own template, what Karpenter asks only where a
+// node class selects placement groups or capacity reservations, or where zonal shift is
+// turned on, as nothing of the stack does.
 func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 	cluster := p.Account.ARN("eks", "cluster/"+p.Cluster)
 	return []iampolicy.Statement{
@@ -212,9 +213,9 @@ func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 			// EC2's Describe actions know no resource narrower than all.
 			Sid: "ReadEC2",
 			Action: []string{
-				"ec2:DescribeCapacityReservations", "ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceStatus",
-				"ec2:DescribeInstanceTypeOfferings", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates", "ec2:DescribePlacementGroups",
-				"ec2:DescribeSecurityGroups", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
+				"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypeOfferings",
+				"ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates", "ec2:DescribeSecurityGroups",
+				"ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets",
 			},
 			Resource:  []string{"*"},
 			Condition: iampolicy.Conditions{stringEquals: {"aws:RequestedRegion": {p.Account.Region}}},
