@@ -74,23 +74,27 @@ func (b *buffer) String() string {
 // nothing.
 func tell(t *testing.T, tamper func(*plugin.CreateRequest) bool, config ...string) *story {
 	t.Helper()
+	return tellOf(t, session.Options{Config: config}, tamper)
+}
+
+// tellOf is tell with more options; those that are the same for all stories it sets.
+func tellOf(t *testing.T, o session.Options, tamper func(*plugin.CreateRequest) bool) *story {
+	t.Helper()
 	cache, err := toolcache.Open(os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tools, err := cache.WorldSet(t.Context(), checkout)
-	if err != nil {
+	if o.Tools, err = cache.WorldSet(t.Context(), checkout); err != nil {
 		t.Fatal(err)
 	}
-	s := &story{t: t, dir: t.TempDir(), cli: tools.CLI.Path}
-	s.Session, err = session.Start(t.Context(), session.Options{
-		Checkout: checkout, Stack: "dev", Config: config, Tools: tools, Dir: s.dir, Out: &s.out,
-		Providers: func(all map[string]func() plugin.Provider) {
-			for name, inner := range maps.Clone(all) {
-				all[name] = func() plugin.Provider { return tampered{inner(), s, name, tamper} }
-			}
-		},
-	})
+	s := &story{t: t, dir: t.TempDir(), cli: o.Tools.CLI.Path}
+	o.Checkout, o.Stack, o.Dir, o.Out = checkout, "dev", s.dir, &s.out
+	o.Providers = func(all map[string]func() plugin.Provider) {
+		for name, inner := range maps.Clone(all) {
+			all[name] = func() plugin.Provider { return tampered{inner(), s, name, tamper} }
+		}
+	}
+	s.Session, err = session.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	World string
 	// Tools are what is run.
 	Tools toolcache.Set
+	// Karpenter are further releases of Karpenter that karpenterVersion may name.
+	Karpenter []toolcache.Release
 	// Dir is the rehearsal's own folder.
 	Dir string
 	// Out receives what the engine prints, and what happens on nodes that a user
@@ -121,8 +123,9 @@ func Start(ctx context.Context, o Options) (_ *Session, err error) {
 	}
 	s.World, err = world.Start(ctx, world.Options{
 		Region: project.Config("aws:region"), Kind: o.World, Dir: o.Dir,
-		Kube: o.Tools.Kube, Karpenter: o.Tools.Karpenter, Charts: o.Tools.Charts, AWS: aws,
-		Delays: kubelet.DefaultDelays(), PluginDelay: time.Second,
+		Kube: o.Tools.Kube, AWS: aws,
+		Karpenter: append([]toolcache.Release{{Version: toolcache.KarpenterVersion, Controller: o.Tools.Karpenter, Charts: o.Tools.Charts}}, o.Karpenter...),
+		Delays:    kubelet.DefaultDelays(), PluginDelay: time.Second,
 		Log: logger, Observe: s.observe(logger, o.Verbose),
 	})
 	if err != nil {

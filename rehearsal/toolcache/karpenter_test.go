@@ -2,13 +2,15 @@ package toolcache
 
 import "testing"
 
-func TestKarpenterVersionIsTheModules(t *testing.T) {
+func TestKarpenterVersionsAreTheModules(t *testing.T) {
 	t.Parallel()
-	got, err := requiredVersion("../..", karpenterModule)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != "v"+KarpenterVersion {
-		t.Errorf("go.mod requires %s %s; KarpenterVersion is %s", karpenterModule, got, KarpenterVersion)
+	for folder, want := range map[string]string{rehearsalModule: KarpenterVersion, previousModule: PreviousKarpenterVersion} {
+		got, err := requiredVersion("../..", folder, karpenterModule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != "v"+want {
+			t.Errorf("go.mod in %s requires %s %s; the constant says %s", folder, karpenterModule, got, want)
+		}
 	}
 }

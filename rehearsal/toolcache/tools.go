@@ -56,7 +56,7 @@ type CLI struct {
 // Pulumi finds the CLI on PATH if its version fits, which is the SDK's or a
 // newer one of the same major version, and builds it otherwise.
 func (c *Cache) Pulumi(ctx context.Context, checkout string) (CLI, error) {
-	want, err := requiredVersion(checkout, "github.com/pulumi/pulumi/sdk/v3")
+	want, err := requiredVersion(checkout, rehearsalModule, "github.com/pulumi/pulumi/sdk/v3")
 	if err != nil {
 		return CLI{}, err
 	}
@@ -95,8 +95,8 @@ func fits(cli, sdk string) bool {
 }
 
 // requiredVersion reads a version out of the rehearsal's go.mod.
-func requiredVersion(checkout, module string) (string, error) {
-	path := filepath.Join(checkout, rehearsalModule, "go.mod")
+func requiredVersion(checkout, folder, module string) (string, error) {
+	path := filepath.Join(checkout, folder, "go.mod")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("the rehearsal's module: %w; %s is not a whole checkout of eks-gpu-slicing", err, checkout)

@@ -14,7 +14,7 @@ func TestChartsAreThoseOfTheRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"karpenter", "karpenter-crd"} {
-		c, err := charts(dir)(t.Context(), "", chartRegistry+name, toolcache.KarpenterVersion)
+		c, err := charts([]toolcache.Release{{Version: toolcache.KarpenterVersion, Charts: dir}})(t.Context(), "", chartRegistry+name, toolcache.KarpenterVersion)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestOtherChartsAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := charts(t.TempDir())(t.Context(), "", c.chart, c.version)
+			_, err := charts([]toolcache.Release{{Version: toolcache.KarpenterVersion, Charts: t.TempDir()}})(t.Context(), "", c.chart, c.version)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v; it should say %q", err, c.want)
 			}

@@ -14,7 +14,6 @@ import (
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/provider/kubernetes"
 	"eks-gpu-slicing/rehearsal/provider/kubernetes/live"
-	"eks-gpu-slicing/rehearsal/toolcache"
 	"eks-gpu-slicing/rehearsal/workload"
 )
 
@@ -43,17 +42,20 @@ func (w *World) stand(ctx context.Context) error {
 // standKarpenter installs a Karpenter by its charts, as its getting-started guide
 // does, and what it is to manage.
 func (w *World) standKarpenter(ctx context.Context, cluster string, k *account.StandingKarpenter) error {
+	if k.Release != "" {
+		return fmt.Errorf("there is no Karpenter %s to run; this world is for `rehearse preview`", k.Release)
+	}
 	kubeconfig, err := os.ReadFile(w.Kubeconfig())
 	if err != nil {
 		return err
 	}
-	helm, err := live.Connector(charts(w.options.Charts))(ctx, string(kubeconfig))
+	helm, err := live.Connector(charts(w.options.Karpenter))(ctx, string(kubeconfig))
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"karpenter-crd", "karpenter"} {
 		release := kubernetes.Release{
-			Name: name, Namespace: metav1.NamespaceSystem, Chart: chartRegistry + name, Version: toolcache.KarpenterVersion,
+			Name: name, Namespace: metav1.NamespaceSystem, Chart: chartRegistry + name, Version: w.options.Karpenter[0].Version,
 			SkipCrds: true, Values: map[string]any{},
 		}
 		if name == "karpenter" {

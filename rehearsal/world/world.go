@@ -44,6 +44,7 @@ import (
 	"eks-gpu-slicing/rehearsal/provider/aws"
 	"eks-gpu-slicing/rehearsal/provider/kubernetes"
 	"eks-gpu-slicing/rehearsal/provider/kubernetes/live"
+	"eks-gpu-slicing/rehearsal/toolcache"
 )
 
 // Options say what a world is made of. All but Log and Observe are required.
@@ -53,13 +54,13 @@ type Options struct {
 	Region, Kind string
 	// Dir is the world's own directory. Of its contents only logs are left.
 	Dir string
-	// Kube and Karpenter are the executables of the control plane and of Karpenter's
-	// controller; see [Kube] and [Karpenter].
-	Kube, Karpenter string
+	// Kube is the executable of the control plane.
+	Kube string
+	// Karpenter are the releases that can be installed; the first is what others have
+	// in a cluster that stands, too.
+	Karpenter []toolcache.Release
 	// AWS is an executable that, called as one, does what [GetToken] says.
 	AWS string
-	// Charts is the folder that holds Karpenter's charts.
-	Charts string
 	// Delays are the nodes', PluginDelay that of NVIDIA's device plugin.
 	Delays      kubelet.Delays
 	PluginDelay time.Duration
@@ -143,13 +144,16 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 		return nil, err
 	}
 	w.serving = serving{w.plane.Endpoint(), w.plane.CA()}
-	controller := program.New(program.Config{
-		Binary: o.Karpenter, APIServer: w.plane.Endpoint(), CA: w.plane.CA(), AWS: w.podAccess,
-	})
+	karpenter := controllers{}
+	for _, r := range o.Karpenter {
+		karpenter[r.Version] = program.New(program.Config{
+			Binary: r.Controller, APIServer: w.plane.Endpoint(), CA: w.plane.CA(), AWS: w.podAccess,
+		})
+	}
 	w.nodes, err = kubelet.Start(ctx, kubelet.Config{
 		RESTConfig: w.plane.RESTConfig(), NodeToken: w.nodeToken,
 		Images: map[string]kubelet.Image{
-			controllerRepository: controller,
+			controllerRepository: karpenter,
 			nvidia.Repository:    nvidia.Plugin{Delay: o.PluginDelay},
 		},
 		Dir: filepath.Join(o.Dir, "nodes"), Delays: o.Delays, Observe: o.Observe, Log: o.Log,
@@ -235,7 +239,7 @@ func (w *World) Logs() string { return filepath.Join(w.options.Dir, "nodes", "lo
 
 // Providers are the Pulumi providers that work on this world, by package.
 func (w *World) Providers() map[string]func() plugin.Provider {
-	connect := w.connector(live.Connector(charts(w.options.Charts)))
+	connect := w.connector(live.Connector(charts(w.options.Karpenter)))
 	return map[string]func() plugin.Provider{
 		"aws":        aws.New(w.account),
 		"kubernetes": func() plugin.Provider { return kubernetes.New(connect) },
