@@ -420,6 +420,20 @@ func TestTheirKarpenterProblems(t *testing.T) {
 	}
 }
 
+// TestTheirKarpenterIsOld: a release that has no overlays yet has no definition of them
+// either, and its version says more than that.
+func TestTheirKarpenterIsOld(t *testing.T) {
+	t.Parallel()
+	w := existingWorld()
+	put(w.objects["kubernetes:apps/v1:Deployment kube-system/karpenter"], "1.5.4", "metadata", "labels", "app.kubernetes.io/version")
+	delete(w.objects, "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition nodeoverlays.karpenter.sh")
+	_, err := plan(t, w, existingConfig(t, nil))
+	refused(t, err, []string{`Deployment kube-system/karpenter is "Karpenter 1.5.4": Karpenter 1.7 or later`})
+	if strings.Contains(err.Error(), "does not exist") {
+		t.Error(err)
+	}
+}
+
 // TestTheirKarpenterIsMissing: the engine says what is missing, by the name of the
 // setting that says where it is.
 func TestTheirKarpenterIsMissing(t *testing.T) {

@@ -3,6 +3,7 @@ package karpenter
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -44,58 +45,69 @@ func NewExisting(ctx *pulumi.Context, name string, args *ExistingArgs, opts ...p
 	}
 	s := args.Settings
 	in := []pulumi.ResourceOption{pulumi.Parent(k), pulumi.Provider(args.Cluster.Kubernetes)}
-	if err := ctx.Log.Info(fmt.Sprintf("installKarpenter is false: Deployment %s is the cluster's own Karpenter, and EC2NodeClass %s what GPU nodes are made of; if it has none: pulumi config rm installKarpenter && pulumi config rm nodeClass, and the stack installs one",
+	if err := ctx.Log.Info(fmt.Sprintf("installKarpenter is false: Deployment %s (karpenterDeployment) is the cluster's own Karpenter, and EC2NodeClass %s (nodeClass) what GPU nodes are made of; "+
+		"kubectl get deployments -A -l app.kubernetes.io/name=karpenter and kubectl get ec2nodeclasses list those there are; if there is no Karpenter: pulumi config rm installKarpenter && pulumi config rm nodeClass, and the stack installs one",
 		s.KarpenterDeployment, s.NodeClass), nil); err != nil {
 		return nil, err
 	}
-	// One after the other: where there is no Karpenter, there is nothing of its.
+	judge := func(check func(v []string) (settings.Problems, []string, error), of ...pulumi.StringInput) pulumi.StringOutput {
+		return outputs.Of(func(v []string) (string, error) {
+			problems, warnings, err := check(v)
+			if err != nil {
+				return "", fmt.Errorf("the cluster's Karpenter: %w", err)
+			}
+			for _, w := range warnings {
+				if err := ctx.Log.Warn(w, nil); err != nil {
+					return "", err
+				}
+			}
+			if len(problems) > 0 {
+				args.Refuse(problems)
+			}
+			return "fit", problems.Err()
+		}, of...)
+	}
+	// One after the other: where there is no Karpenter, there is nothing of its, and one
+	// that is too old has no overlays, which says less than its version.
 	var deployment, definition, class read
-	for _, one := range []struct {
-		typ, name, id string
-		into          *read
-	}{
-		{"kubernetes:apps/v1:Deployment", "karpenterDeployment", s.KarpenterDeployment, &deployment},
-		// A chart of the definitions that is older than the controller has no overlays.
-		{"kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "karpenter-crd", "nodeoverlays.karpenter.sh", &definition},
-		{"kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "nodeClass", s.NodeClass, &class},
-	} {
-		if err := ctx.ReadResource(one.typ, one.name, pulumi.ID(one.id), nil, one.into, in...); err != nil {
-			return nil, fmt.Errorf("%s: %w", one.name, err)
-		}
-		in = append(slices.Clip(in), pulumi.DependsOn([]pulumi.Resource{one.into}))
+	if err := ctx.ReadResource("kubernetes:apps/v1:Deployment", "karpenterDeployment", pulumi.ID(s.KarpenterDeployment), nil, &deployment, in...); err != nil {
+		return nil, fmt.Errorf("karpenterDeployment: %w", err)
+	}
+	sound := judge(func(v []string) (settings.Problems, []string, error) { return checkController(s, v[0], v[1]) },
+		pulumi.JSONMarshal(deployment.Metadata), pulumi.JSONMarshal(deployment.Spec))
+	// A chart of the definitions that is older than the controller has no overlays.
+	overlay, _ := sound.ApplyT(func(string) pulumi.ID { return "nodeoverlays.karpenter.sh" }).(pulumi.IDOutput) // it goes by the function's type
+	if err := ctx.ReadResource("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "karpenter-crd", overlay, nil, &definition, in...); err != nil {
+		return nil, fmt.Errorf("karpenter-crd: %w", err)
+	}
+	if err := ctx.ReadResource("kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "nodeClass", pulumi.ID(s.NodeClass), nil, &class,
+		append(slices.Clip(in), pulumi.DependsOn([]pulumi.Resource{&deployment, &definition}))...); err != nil {
+		return nil, fmt.Errorf("nodeClass: %w", err)
 	}
 	k.Controller = &deployment
-	fit := outputs.Of(func(v []string) (string, error) {
-		problems, warnings, err := checkExisting(s, v[0], v[1], v[2])
-		if err != nil {
-			return "", err
-		}
-		for _, w := range warnings {
-			if err := ctx.Log.Warn(w, nil); err != nil {
-				return "", err
-			}
-		}
-		if len(problems) > 0 {
-			args.Refuse(problems)
-		}
-		return "fit", problems.Err()
-	}, pulumi.JSONMarshal(deployment.Metadata), pulumi.JSONMarshal(deployment.Spec), pulumi.JSONMarshal(class.Spec), pulumi.JSONMarshal(definition.Metadata))
-	k.Fit = []pulumi.StringInput{fit}
+	k.Fit = []pulumi.StringInput{judge(func(v []string) (settings.Problems, []string, error) { return checkClass(s, v[0]) },
+		pulumi.JSONMarshal(class.Spec), pulumi.JSONMarshal(definition.Metadata), sound)}
 	return k, ctx.RegisterResourceOutputs(k, pulumi.Map{"nodeRole": k.NodeRole, "queue": k.Queue})
 }
 
-// checkExisting judges the Deployment and the EC2NodeClass, given as JSON.
-func checkExisting(s *settings.Settings, metadata, spec, class string) (problems settings.Problems, warnings []string, err error) {
-	var controller controller
-	var nodes nodeClass
-	for text, into := range map[string]any{metadata: &controller.metadata, spec: &controller.spec, class: &nodes} {
-		if err := json.Unmarshal([]byte(text), into); err != nil {
-			return nil, nil, fmt.Errorf("the cluster's Karpenter: %w", err)
-		}
+// checkController judges the Deployment, whose metadata and spec are given as JSON.
+func checkController(s *settings.Settings, metadata, spec string) (problems settings.Problems, warnings []string, err error) {
+	var c controller
+	if err := errors.Join(json.Unmarshal([]byte(metadata), &c.metadata), json.Unmarshal([]byte(spec), &c.spec)); err != nil {
+		return nil, nil, fmt.Errorf("Deployment %s: %w", s.KarpenterDeployment, err)
 	}
-	problems, warnings = controller.check(s)
-	more, other := nodes.check(s)
-	return append(problems, more...), append(warnings, other...), nil
+	problems, warnings = c.check(s)
+	return problems, warnings, nil
+}
+
+// checkClass judges the EC2NodeClass, whose spec is given as JSON.
+func checkClass(s *settings.Settings, spec string) (problems settings.Problems, warnings []string, err error) {
+	var n nodeClass
+	if err := json.Unmarshal([]byte(spec), &n); err != nil {
+		return nil, nil, fmt.Errorf("EC2NodeClass %s: %w", s.NodeClass, err)
+	}
+	problems, warnings = n.check(s)
+	return problems, warnings, nil
 }
 
 // controller is the Deployment, as far as it is looked at.

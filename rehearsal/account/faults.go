@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Fault is one way in which AWS says no: an [Outage], a [Shortage], a [Quota] or a
+// Fault is one way in which AWS says no: an [Outage], a [Denial], a [Shortage], a [Quota] or a
 // [ConsistencyGap]; or says nothing, a [Hold].
 type Fault interface {
 	// String says in a line what is broken.

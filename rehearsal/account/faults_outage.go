@@ -77,6 +77,9 @@ func (f *Faults) Do(ctx context.Context, service, action string, do func() error
 	if err := f.hold(ctx, service, action, true); err != nil {
 		return err
 	}
+	if err := f.deny(service, action); err != nil {
+		return err
+	}
 	err := f.fail(service, action, do)
 	if held := f.hold(ctx, service, action, false); held != nil {
 		return held

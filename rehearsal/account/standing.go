@@ -13,8 +13,15 @@ const StandingCluster = "platform"
 
 // standing says what a cluster that stands is like.
 type standing struct {
-	mode     string // of authentication
-	creating bool   // EKS has not made it yet
+	mode string // of authentication
+	// status is one that is not ACTIVE.
+	status string
+	// unreadable tells that nobody may look at it.
+	unreadable bool
+	// own is its version where it is the stack's own, and nothing else is there.
+	own string
+	// release is that of its Karpenter; "" is the rehearsal's.
+	release string
 	// karpenter tells that it has one of its own, overlays that that one's NodeOverlay gate is on.
 	karpenter, overlays bool
 	// gpuNodes tells that it has a node group gpu.
@@ -53,7 +60,22 @@ func standingWorlds() []world {
 		{
 			name:        "existing-creating",
 			description: "The cluster platform is still being created.",
-			standing:    &standing{mode: AuthAPI, creating: true},
+			standing:    &standing{mode: AuthAPI, status: "CREATING"},
+		},
+		{
+			name:        "existing-failed",
+			description: "EKS has failed to create the cluster platform.",
+			standing:    &standing{mode: AuthAPI, status: "FAILED"},
+		},
+		{
+			name:        "existing-unreadable",
+			description: "The cluster platform stands, and you may not look at it. For previews.",
+			standing:    &standing{mode: AuthAPI, unreadable: true},
+		},
+		{
+			name:        "existing-old-karpenter",
+			description: "The cluster platform has Karpenter 1.5.4, which knows no NodeOverlays. For previews.",
+			standing:    &standing{mode: AuthAPI, karpenter: true, release: "1.5.4"},
 		},
 	}
 }
@@ -69,6 +91,8 @@ type Standing struct {
 // StandingKarpenter is a Karpenter that was installed by its chart, into kube-system, with the
 // account's side of it: its controller's role by Pod Identity, its nodes' role, its queue.
 type StandingKarpenter struct {
+	// Release is such as 1.5.4; "" is the one that rehearsals run.
+	Release string
 	// Overlays tells that its NodeOverlay gate is on.
 	Overlays bool
 	// Queue is the name of its interruption queue, and NodeRole that of its nodes' role.
@@ -156,6 +180,9 @@ func nodePolicies() []string {
 
 func (m *maker) stand(s standing) *Standing {
 	a := m.account
+	if s.own != "" {
+		return m.own(s)
+	}
 	clusterRole := m.role(StandingCluster+"-cluster", "eks.amazonaws.com", "AmazonEKSClusterPolicy")
 	var subnets []string
 	var made Cluster
@@ -174,9 +201,15 @@ func (m *maker) stand(s standing) *Standing {
 		})
 		return err
 	})
-	if s.creating {
-		m.do(func() error { a.uncreate(StandingCluster); return nil })
+	if s.status != "" {
+		m.do(func() error { a.uncreate(StandingCluster, s.status); return nil })
 		return &Standing{Cluster: StandingCluster}
+	}
+	if s.unreadable {
+		m.do(func() error {
+			_, err := a.faults.Install(Denial{Service: "eks", Action: "DescribeCluster"})
+			return err
+		})
 	}
 	m.addons("vpc-cni", "kube-proxy")
 	nodes := m.role(StandingCluster+"-nodes", "ec2.amazonaws.com", nodePolicies()...)
@@ -200,13 +233,40 @@ func (m *maker) stand(s standing) *Standing {
 	return built
 }
 
+// own makes a cluster as the stack dev makes its own, in as far as a preview looks at it.
+func (m *maker) own(s standing) *Standing {
+	const name = "gpu-slicing"
+	role := m.role(name+"-cluster", "eks.amazonaws.com", "AmazonEKSClusterPolicy")
+	m.do(func() error {
+		subnets, err := m.account.DescribeSubnets()
+		if err != nil {
+			return err
+		}
+		in := CreateClusterInput{
+			Name: name, Version: "1.28", RoleARN: role, AuthenticationMode: s.mode, BootstrapAdmin: true,
+			VPC: ClusterVPC{EndpointPublicAccess: true, EndpointPrivateAccess: true}, Tags: Tags{"eks-gpu-slicing/cluster": name},
+		}
+		for _, subnet := range subnets {
+			in.VPC.SubnetIDs = append(in.VPC.SubnetIDs, subnet.ID)
+		}
+		made, err := m.account.CreateCluster(in)
+		for err == nil && made.Version != s.own { // as it has come to be
+			if err = m.account.UpdateClusterVersion(name, fmt.Sprintf("1.%d", minor(made.Version)+1)); err == nil {
+				made, err = m.account.DescribeCluster(name)
+			}
+		}
+		return err
+	})
+	return &Standing{Cluster: name}
+}
+
 // uncreate takes a cluster back to where EKS has begun to make it (EKS API reference, Cluster:
-// what is null until it is ACTIVE).
-func (a *Account) uncreate(name string) {
+// what is null until it is ACTIVE), or has given up.
+func (a *Account) uncreate(name, status string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.eks.clusters[name]
-	c.Status, c.Endpoint, c.CertificateAuthority, c.OIDCIssuer = "CREATING", "", "", ""
+	c.Status, c.Endpoint, c.CertificateAuthority, c.OIDCIssuer = status, "", "", ""
 	delete(a.ec2.groups, c.VPC.ClusterSecurityGroupID)
 	c.VPC.ClusterSecurityGroupID = ""
 }
@@ -248,7 +308,7 @@ func (m *maker) karpenter(s standing, cluster Cluster) *StandingKarpenter {
 	m.do(func() error {
 		return a.PutTarget("", rule, EventTarget{ID: "KarpenterInterruptionQueueTarget", ARN: a.arn("sqs", StandingCluster)})
 	})
-	return &StandingKarpenter{Overlays: s.overlays, Queue: StandingCluster, NodeRole: nodes, Objects: standingObjects(nodes, cluster.VPC)}
+	return &StandingKarpenter{Release: s.release, Overlays: s.overlays, Queue: StandingCluster, NodeRole: nodes, Objects: standingObjects(nodes, cluster.VPC)}
 }
 
 // standingPolicy is what people who do not look closely give their Karpenter.

@@ -31,12 +31,15 @@ func TestStand(t *testing.T) {
 	own.Addons = []string{"coredns", "eks-pod-identity-agent", "kube-proxy", "vpc-cni"}
 	with := func(s stands, change func(*stands)) stands { change(&s); return s }
 	want := map[string]stands{
-		"existing-karpenter":  own,
-		"existing-no-gate":    with(own, func(s *stands) { s.Gated = false }),
-		"existing-bare":       bare,
-		"existing-gpu-nodes":  with(bare, func(s *stands) { s.Groups = []string{"general", "gpu"} }),
-		"existing-config-map": with(bare, func(s *stands) { s.Mode, s.Entries = "CONFIG_MAP", -1 }),
-		"existing-creating":   {Mode: "API", Status: "CREATING", Entries: 1},
+		"existing-karpenter":     own,
+		"existing-no-gate":       with(own, func(s *stands) { s.Gated = false }),
+		"existing-bare":          bare,
+		"existing-gpu-nodes":     with(bare, func(s *stands) { s.Groups = []string{"general", "gpu"} }),
+		"existing-config-map":    with(bare, func(s *stands) { s.Mode, s.Entries = "CONFIG_MAP", -1 }),
+		"existing-creating":      {Mode: "API", Status: "CREATING", Entries: 1},
+		"existing-failed":        {Mode: "API", Status: "FAILED", Entries: 1},
+		"existing-unreadable":    with(bare, func(s *stands) { s.Mode = "API" }),
+		"existing-old-karpenter": with(own, func(s *stands) { s.Gated = false }),
 	}
 	for _, w := range account.Worlds() {
 		if !strings.HasPrefix(w.Name, "existing-") {

@@ -70,6 +70,11 @@ func worlds() []world {
 			description: "The account has never used spot: AWSServiceRoleForEC2Spot is missing.",
 			noSpotRole:  true,
 		},
+		{
+			name:        "own-1.30",
+			description: "The stack's cluster gpu-slicing stands, on Kubernetes 1.30. For previews of its next version.",
+			standing:    &standing{own: "1.30", mode: AuthAPI},
+		},
 	}, standingWorlds()...)
 }
 

@@ -50,6 +50,7 @@ func TestWorlds(t *testing.T) {
 		"no-1.28":        with(func(s *shape) { s.Versions = all[:6] }),
 		"no-g4dn":        with(func(s *shape) { s.G4dn = false }),
 		"no-spot-role":   with(func(s *shape) { s.SpotRole = false }),
+		"own-1.30":       plain,
 	}
 	for _, w := range account.Worlds() {
 		t.Run(w.Name, func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestWorlds(t *testing.T) {
 func TestUnknownWorldAndRegion(t *testing.T) {
 	t.Parallel()
 	_, err := account.New(account.Options{Region: "us-west-2", World: "plane"})
-	if want := `world "plane" is not known; choose one of plain, no-default-vpc, one-zone, refused-zone, no-1.28, no-g4dn, no-spot-role, existing-karpenter, existing-no-gate, existing-bare, existing-gpu-nodes, existing-config-map, existing-creating`; err == nil || err.Error() != want {
+	if want := `world "plane" is not known; choose one of plain, no-default-vpc, one-zone, refused-zone, no-1.28, no-g4dn, no-spot-role, own-1.30, existing-karpenter, existing-no-gate, existing-bare, existing-gpu-nodes, existing-config-map, existing-creating, existing-failed, existing-unreadable, existing-old-karpenter`; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	if _, err := account.New(account.Options{Region: "us-gov-west-1"}); err == nil || !strings.Contains(err.Error(), "aws-us-gov") {

@@ -1,6 +1,7 @@
 package planning
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,11 @@ func connect(s *account.Standing) kubernetes.Connect {
 	c := standing{objects: map[string]kubernetes.Object{}}
 	if k := s.Karpenter; k != nil {
 		c.add(deployment(k))
-		c.add(kubernetes.Object{
-			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": kubernetes.Object{"name": "nodeoverlays.karpenter.sh"},
-		})
+		if k.Release == "" { // the others are too old for it
+			c.add(kubernetes.Object{
+				"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": kubernetes.Object{"name": "nodeoverlays.karpenter.sh"},
+			})
+		}
 		for _, o := range k.Objects {
 			c.add(o)
 		}
@@ -44,9 +47,10 @@ func connect(s *account.Standing) kubernetes.Connect {
 // look at (charts/karpenter/templates/deployment.yaml).
 func deployment(k *account.StandingKarpenter) kubernetes.Object {
 	type object = kubernetes.Object
+	release := cmp.Or(k.Release, toolcache.KarpenterVersion)
 	labels := object{
-		"app.kubernetes.io/name": "karpenter", "app.kubernetes.io/instance": "karpenter", "app.kubernetes.io/version": toolcache.KarpenterVersion,
-		"app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "karpenter-" + toolcache.KarpenterVersion,
+		"app.kubernetes.io/name": "karpenter", "app.kubernetes.io/instance": "karpenter", "app.kubernetes.io/version": release,
+		"app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "karpenter-" + release,
 	}
 	gates := fmt.Sprintf("ReservedCapacity=true,SpotToSpotConsolidation=false,NodeRepair=false,NodeOverlay=%v,StaticCapacity=false,CapacityBuffer=false", k.Overlays)
 	return object{
@@ -55,7 +59,7 @@ func deployment(k *account.StandingKarpenter) kubernetes.Object {
 		"spec": object{"replicas": 2, "template": object{"spec": object{
 			"serviceAccountName": "karpenter",
 			"containers": []any{object{
-				"name": "controller", "image": "public.ecr.aws/karpenter/controller:" + toolcache.KarpenterVersion,
+				"name": "controller", "image": "public.ecr.aws/karpenter/controller:" + release,
 				"env": []any{
 					object{"name": "CLUSTER_NAME", "value": account.StandingCluster},
 					object{"name": "INTERRUPTION_QUEUE", "value": k.Queue},

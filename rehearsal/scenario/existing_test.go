@@ -52,6 +52,12 @@ func TestExistingWorlds(t *testing.T) {
 	}{
 		"no cluster":     {nil, 1, []string{`existingCluster is "platform": an EKS cluster in us-west-2`}},
 		"still creating": {[]string{"--world", "existing-creating"}, 1, []string{"this one is still CREATING", "mend: aws eks wait cluster-active --region us-west-2 --name platform"}},
+		"failed":         {[]string{"--world", "existing-failed"}, 1, []string{`existingCluster is "platform": a cluster that works; this one is FAILED`, "mend: aws eks describe-cluster --region us-west-2 --name platform tells why"}},
+		"not to be read": {[]string{"--world", "existing-unreadable"}, 1, []string{"a cluster that you may read: arn:aws:iam::111122223333:user/rehearsal is denied eks:DescribeCluster", "eks:DescribeCluster on arn:aws:eks:us-west-2:111122223333:cluster/platform"}},
+		"another name":   {[]string{"--world", "existing-bare", "--config", "existingCluster=platforms"}, 1, []string{`existingCluster is "platforms": an EKS cluster in us-west-2; there are platform`, "mend: pulumi config set existingCluster platform"}},
+		"a Karpenter too old": {[]string{"--world", "existing-old-karpenter"}, 1, []string{`Deployment kube-system/karpenter is "Karpenter 1.5.4": Karpenter 1.7 or later`,
+			"mend: helm upgrade --install karpenter-crd oci://public.ecr.aws/karpenter/karpenter-crd --namespace kube-system --version 1.14.1 && helm upgrade karpenter"}},
+		"another node class": {[]string{"--world", "existing-karpenter", "--config", "nodeClass=gpu"}, 1, []string{"resource 'gpu' does not exist", "kubectl get ec2nodeclasses"}},
 		"the gate is off": {[]string{"--world", "existing-no-gate"}, 1,
 			[]string{`Deployment kube-system/karpenter's feature gate NodeOverlay is "off"`, "mend: helm upgrade karpenter oci://public.ecr.aws/karpenter/karpenter --namespace kube-system --reuse-values --version 1.14.1 --set settings.featureGates.nodeOverlay=true"}},
 		"no Karpenter": {[]string{"--world", "existing-bare"}, 1, []string{"resource 'kube-system/karpenter' does not exist", "pulumi config rm installKarpenter"}},

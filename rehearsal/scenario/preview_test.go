@@ -128,6 +128,24 @@ func TestWorlds(t *testing.T) {
 	}
 }
 
+// TestNextVersion: what EKS refuses of a cluster that stands is refused by the preview.
+func TestNextVersion(t *testing.T) {
+	t.Parallel()
+	for version, c := range map[string]struct {
+		status int
+		says   []string
+	}{
+		"1.29": {1, []string{`kubernetesVersion is "1.29": at least 1.30, which cluster gpu-slicing already runs: EKS never goes back`, `mend: pulumi config set kubernetesVersion "1.30"`}},
+		"1.31": {0, []string{" to create"}},
+		"1.32": {1, []string{`kubernetesVersion is "1.32": 1.31 next, since cluster gpu-slicing runs 1.30`, `mend: pulumi config set kubernetesVersion "1.31" && pulumi up, then the one after it`}},
+	} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			holds(t, run(t, "preview", "--world", "own-1.30", "--config", "kubernetesVersion="+version), c.status, c.says)
+		})
+	}
+}
+
 // holds checks a run's status and what it says, and that no stack trace shows.
 func holds(t *testing.T, r result, status int, says []string) {
 	t.Helper()
