@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,16 +20,23 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
-// interrupted has an up end at its n-th create, and lets creating do it.
-func (s *story) interrupted(creating func(n int, create create, stop context.CancelFunc) (plugin.CreateResponse, error)) {
+// interrupted has an up end at its create of a number, and lets end do it.
+func (s *story) interrupted(at int, end func(create create, stop context.CancelFunc) (plugin.CreateResponse, error)) {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
 	defer stop()
-	s.watch(func(n int, create create) (plugin.CreateResponse, error) { return creating(n, create, stop) })
+	var there atomic.Bool
+	s.watch(func(n int, create create) (plugin.CreateResponse, error) {
+		if n != at {
+			return create()
+		}
+		there.Store(true)
+		return end(create, stop)
+	})
 	err := s.Pulumi(ctx, "up", "--yes", "--skip-preview")
 	s.watch(nil)
-	if err == nil {
-		s.t.Error("the up ends well; it was to be interrupted")
+	if err == nil || !there.Load() {
+		s.t.Fatalf("the up ends with %v; it was to be interrupted at create %d", err, at)
 	}
 }
 
@@ -42,10 +50,8 @@ func (s *story) watch(creating func(n int, create create) (plugin.CreateResponse
 // interruptedBySIGINT has an up end as Ctrl-C ends it, at its n-th create.
 func (s *story) interruptedBySIGINT(at int) {
 	s.t.Helper()
-	s.interrupted(func(n int, create create, stop context.CancelFunc) (plugin.CreateResponse, error) {
-		if n == at {
-			stop()
-		}
+	s.interrupted(at, func(create create, stop context.CancelFunc) (plugin.CreateResponse, error) {
+		stop()
 		return create()
 	})
 }
@@ -57,13 +63,10 @@ var errNobody = errors.New("the engine that asked is dead")
 // before the engine hears of it, or before it is made, and then it never is.
 func (s *story) killed(at int, after bool) {
 	s.t.Helper()
-	s.interrupted(func(n int, create create, _ context.CancelFunc) (plugin.CreateResponse, error) {
-		if n != at {
-			return create()
-		}
+	s.interrupted(at, func(create create, _ context.CancelFunc) (plugin.CreateResponse, error) {
 		if after {
 			if _, err := create(); err != nil {
-				s.t.Errorf("create %d: %v", n, err)
+				s.t.Errorf("create %d: %v", at, err)
 			}
 		}
 		s.killCLI()
