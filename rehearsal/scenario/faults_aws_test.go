@@ -11,7 +11,8 @@ import (
 // TestAWSSaysNo: an up while AWS throttles, fails, loses answers and does not see at
 // once what it has made, in which nothing is doubled; a launch whose answer is lost;
 // then no spot capacity, none of the cheapest type, and a quota; and a destroy while
-// AWS throttles.
+// AWS throttles. By then Karpenter has needed all that its policies allow, but for what
+// unused says.
 func TestAWSSaysNo(t *testing.T) {
 	t.Parallel()
 	s := tell(t, nil)
@@ -75,7 +76,9 @@ func TestAWSSaysNo(t *testing.T) {
 	}
 
 	s.install(account.Outage{Kind: account.Throttling, Calls: 3})
+	grants := s.controllerGrants()
 	s.end()
+	s.needed(grants)
 	for _, r := range s.World.Account().Faults().Refused() {
 		t.Logf("refused: %d x %s:%s with %s (%s)", r.Count, r.Service, r.Action, r.Code, r.Fault)
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,12 +25,19 @@ type rehearsed struct {
 	ended chan struct{}
 }
 
+// poison is the value of each credential in the environment of the command, which no
+// other process of a rehearsal may see.
+const poison = "poison-7f3a"
+
 // start starts the command in the checkout.
 func start(ctx context.Context, t *testing.T, args ...string) *rehearsed {
 	t.Helper()
 	r := &rehearsed{temp: t.TempDir(), ended: make(chan struct{})}
 	r.Cmd = exec.CommandContext(ctx, rehearse, append([]string{"-C", checkout}, args...)...)
 	r.Env = append(os.Environ(), "TMPDIR="+r.temp)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "GITHUB_TOKEN"} {
+		r.Env = append(r.Env, name+"="+poison)
+	}
 	// A file, which whoever survives the command may write to for as long as it likes.
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
@@ -106,6 +114,35 @@ func (r *rehearsed) processes(t *testing.T) map[string]string {
 		}
 	}
 	return out
+}
+
+// sharesNoCredentials fails the test if a process of the command's, itself aside, sees a
+// credential of the command's environment.
+func (r *rehearsed) sharesNoCredentials(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := 0
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		environ, err := os.ReadFile(file)
+		if err != nil || filepath.Base(dir) == strconv.Itoa(r.Process.Pid) {
+			continue // it has ended, or is the command
+		}
+		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || !bytes.Contains(environ, []byte(r.temp)) && !bytes.Contains(line, []byte(r.temp)) {
+			continue
+		}
+		others++
+		if bytes.Contains(environ, []byte(poison)) {
+			t.Errorf("a credential of the user's reaches %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+	}
+	if others < 6 { // etcd, the API server, its two companions, Karpenter twice
+		t.Errorf("%d processes of the command were looked at, want 6 at least", others)
+	}
 }
 
 // leavesNothing fails the test if a process or a file of the command's is left.
@@ -323,7 +360,7 @@ func TestEnded(t *testing.T) {
 }
 
 // TestUpAndDown: a stack that is kept up serves kubectl, is not brought up twice, and
-// is taken down by another command.
+// is taken down by another command. Its processes see no credential of the user's.
 func TestUpAndDown(t *testing.T) {
 	t.Parallel()
 	up := start(t.Context(), t, "up", "--workload", filepath.Join(checkout, "examples", "gpu-pod.yaml"))
@@ -334,6 +371,7 @@ func TestUpAndDown(t *testing.T) {
 		return string(out), cmd.ProcessState.ExitCode()
 	}
 	up.await(t, "Ctrl-C here ends it")
+	up.sharesNoCredentials(t)
 	envs, err := filepath.Glob(filepath.Join(up.temp, "*", "env"))
 	if err != nil || len(envs) != 1 || !strings.Contains(up.said(t), ". "+envs[0]) {
 		t.Fatalf("the file for the shell: %v, %v; it is not what is said:\n%s", envs, err, up.said(t))
