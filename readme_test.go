@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,8 +18,28 @@ import (
 // TestReadmeSettings holds README.md's table of settings equal to what Pulumi.yaml
 // declares; UPDATE_GOLDEN=1 rewrites it.
 func TestReadmeSettings(t *testing.T) {
-	t.Parallel()
 	const begin, end = "<!-- settings: made of Pulumi.yaml by UPDATE_GOLDEN=1 go test -run TestReadmeSettings . -->\n", "<!-- end of settings -->\n"
+	compareReadme(t, begin, end, settingsTable(t))
+}
+
+// TestReadmeSoak holds what README.md says of the last soak equal to its record;
+// UPDATE_GOLDEN=1 rewrites it.
+func TestReadmeSoak(t *testing.T) {
+	const begin, end = "<!-- soak: made of docs/soak.md by UPDATE_GOLDEN=1 go test -run TestReadmeSoak . -->\n", "<!-- end of soak -->\n"
+	compareReadme(t, begin, end, soakLine(t))
+}
+
+// TestReadmeFaults holds the counts under README.md's table of faults equal to the
+// table, and to the record of the last soak; UPDATE_GOLDEN=1 rewrites them.
+func TestReadmeFaults(t *testing.T) {
+	const begin, end = "<!-- counts: made of this table and docs/soak.md by UPDATE_GOLDEN=1 go test -run TestReadmeFaults . -->\n", "<!-- end of counts -->\n"
+	compareReadme(t, begin, end, faultsLine(t))
+}
+
+// compareReadme compares the part of README.md between two lines. It is for tests that
+// are not parallel: each may rewrite its part.
+func compareReadme(t *testing.T, begin, end, want string) {
+	t.Helper()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -23,9 +47,8 @@ func TestReadmeSettings(t *testing.T) {
 	head, rest, found := bytes.Cut(readme, []byte(begin))
 	got, tail, closed := bytes.Cut(rest, []byte(end))
 	if !found || !closed {
-		t.Fatalf("README.md has no table between %q and %q", begin, end)
+		t.Fatalf("README.md has nothing between %q and %q", begin, end)
 	}
-	want := settingsTable(t)
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		if os.Getenv("UPDATE_GOLDEN") == "" {
 			t.Errorf("README.md (-want +got); UPDATE_GOLDEN=1 rewrites it:\n%s", diff)
@@ -36,6 +59,128 @@ func TestReadmeSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// soakLine says how the soak of docs/soak.md went. Each of its rows is of a test that
+// there is.
+func soakLine(t *testing.T) string {
+	t.Helper()
+	record, err := os.ReadFile("docs/soak.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := scenarios(t)
+	passed, ran, seconds := 0, 0, 0
+	var dates []string
+	for line := range strings.Lines(string(record)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if !strings.HasPrefix(cells[0], "TestSoak") || len(cells) != 6 {
+			continue
+		}
+		if !slices.Contains(tests, cells[0]) {
+			t.Errorf("docs/soak.md: there is no test %s", cells[0])
+		}
+		ran++
+		if cells[1] == "passed" {
+			passed++
+		}
+		if n, err := strconv.Atoi(cells[2]); err == nil {
+			seconds += n
+		}
+		dates = append(dates, cells[3])
+	}
+	if ran == 0 {
+		t.Fatal("docs/soak.md has no row")
+	}
+	slices.Sort(dates)
+	when := dates[0]
+	if last := dates[len(dates)-1]; last != when {
+		when += " to " + last
+	}
+	line := fmt.Sprintf("Last soak: %s, %d of %d passed, in %d minutes; [the record](docs/soak.md) has a row for each.", when, passed, ran, (seconds+30)/60)
+	tests = slices.DeleteFunc(tests, func(name string) bool {
+		return !strings.HasPrefix(name, "TestSoak") || strings.Contains(string(record), "| "+name+" |")
+	})
+	if len(tests) > 0 {
+		line += " Not in it yet: " + strings.Join(tests, ", ") + "."
+	}
+	return line + "\n"
+}
+
+// faultsLine counts the faults of README.md's table: its first column has a number for
+// each test that the last one names, or one for all. A test of make test fails the build
+// if its faults are not survived, or leave anything; one of the soak has its row in the
+// record.
+func faultsLine(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := os.ReadFile("docs/soak.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := scenarios(t)
+	_, table, found := strings.Cut(string(readme), "\n| faults | what is broken |")
+	if !found {
+		t.Fatal("README.md has no table of faults")
+	}
+	var always, passed, failed, notRun int
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if strings.HasPrefix(line, "<!--") {
+			break
+		}
+		if len(cells) != 5 || cells[0] == "-" {
+			continue
+		}
+		counts, names := strings.Split(cells[0], ", "), strings.Split(cells[4], ", ")
+		for i, count := range counts {
+			n, err := strconv.Atoi(count)
+			if err != nil || i >= len(names) || !slices.Contains(tests, names[i]) {
+				t.Errorf("README.md's table of faults: %q faults of the tests %q: %v", cells[0], cells[4], err)
+				continue
+			}
+			switch {
+			case !strings.HasPrefix(names[i], "TestSoak"):
+				always += n
+			case strings.Contains(string(record), "| "+names[i]+" | passed |"):
+				passed += n
+			case strings.Contains(string(record), "| "+names[i]+" |"):
+				failed += n
+			default:
+				notRun += n
+			}
+		}
+	}
+	soak := passed + failed + notRun
+	line := fmt.Sprintf("Faults tried: %d, of which %d by `make test` and %d by `make soak`. Survived, as the row says: %d.", always+soak, always, soak, always+passed)
+	if failed+notRun > 0 {
+		line += fmt.Sprintf(" Of the others, %d were not in the last soak, and %d failed in it.", notRun, failed)
+	}
+	return line + " Left over after these: nothing, which each test looks for.\n"
+}
+
+// scenarios are the names of the tests of rehearsal/scenario.
+func scenarios(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("rehearsal/scenario/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(t \*testing\.T\)`).FindAllStringSubmatch(string(text), -1) {
+			all = append(all, m[1])
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // settingsTable is a table of what Pulumi.yaml declares, in its order.
