@@ -82,6 +82,7 @@ func TestLookUpsOfEveryWorld(t *testing.T) {
 		"no-1.28":      with(func(s *seen) { s.Versions = s.Versions[:6] }),
 		"no-g4dn":      with(func(s *seen) { s.GPU = nil }),
 		"no-spot-role": with(func(s *seen) { s.Spot = nil }),
+		"own-1.30":     plain, // where a cluster of the stack's stands, and nothing else is changed
 	}
 	for _, w := range account.Worlds() {
 		t.Run(w.Name, func(t *testing.T) {
