@@ -168,7 +168,7 @@ func TestExistingInstalled(t *testing.T) {
 	spec := r.resources[gpuClass].inputs.Mappable()
 	want := map[string]any{
 		"subnetSelectorTerms":        []any{map[string]any{"id": "subnet-placeholder1"}, map[string]any{"id": "subnet-private"}},
-		"securityGroupSelectorTerms": []any{map[string]any{"id": "sg-1"}, map[string]any{"id": "sg-2"}, map[string]any{"id": "pools-nodes-id"}},
+		"securityGroupSelectorTerms": []any{map[string]any{"id": "sg-1"}, map[string]any{"id": "sg-2"}, map[string]any{"id": nodesGroup}},
 		"role":                       "platform-karpenter-node-us-west-2",
 		"amiSelectorTerms":           []any{map[string]any{"alias": "al2023@latest"}}, // of the cluster's 1.34
 	}

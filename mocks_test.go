@@ -20,6 +20,7 @@ import (
 const (
 	accountID     = "111122223333"
 	securityGroup = "sg-placeholder"
+	nodesGroup    = "sg-nodes-placeholder"
 )
 
 // world is the account as the mocks answer for it.
@@ -182,6 +183,8 @@ func (r *recorder) NewResource(a pulumi.MockResourceArgs) (string, resource.Prop
 		out["eksCluster"] = resource.MakeCustomResourceReference(urn, eksChild, "")
 		out["kubeconfigJson"] = text("{}")
 		return "", out, nil
+	case "aws:ec2/securityGroup:SecurityGroup":
+		return nodesGroup, out, nil
 	case "aws:iam/role:Role", "aws:iam/policy:Policy", "aws:sqs/queue:Queue", "aws:kms/key:Key":
 		out["arn"] = text("arn:" + a.Name)
 		out["url"] = text("https://queue")

@@ -36,12 +36,17 @@ type Rendering struct {
 	Placeholders []Placeholder
 }
 
-// securityGroup stands for the group that EKS makes for the cluster, subnet for
-// one of the default VPC's. Both pass the patterns of Karpenter's CRD.
+// securityGroup stands for the group that EKS makes for the cluster, nodesGroup for the
+// one that the stack makes for Karpenter's nodes, subnet for one of the default VPC's. They
+// pass the patterns of Karpenter's CRD, and none is part of another.
 const (
 	securityGroup = "sg-placeholder"
+	nodesGroup    = "sg-nodes-placeholder"
 	subnet        = "subnet-placeholder"
 )
+
+// nodesGroupName is the nodes' group's name in the program (nodepools/group.go).
+const nodesGroupName = "pools-nodes"
 
 // accountPlaceholder is AWS's own example of an account ID; policies name the
 // account.
@@ -61,6 +66,10 @@ func Plan(plan *engine.Plan) (*Rendering, error) {
 	out.Placeholders = append(out.Placeholders,
 		Placeholder{accountPlaceholder, "aws sts get-caller-identity --query Account"},
 		Placeholder{securityGroup, fmt.Sprintf("aws eks describe-cluster --region %s --name %s --query cluster.resourcesVpcConfig.clusterSecurityGroupId", region, cluster)})
+	if out.nodesGroup != "" {
+		out.Placeholders = append(out.Placeholders, Placeholder{nodesGroup,
+			fmt.Sprintf("aws ec2 describe-security-groups --region %s --filters Name=group-name,Values=%s --query SecurityGroups[].GroupId, once the stack is up; without the stack remove its line", region, out.nodesGroup)})
+	}
 	for _, text := range slices.Sorted(maps.Values(out.subnets)) {
 		out.Placeholders = append(out.Placeholders, Placeholder{text,
 			fmt.Sprintf("aws ec2 describe-subnets --region %s --filters Name=default-for-az,Values=true --query Subnets[].SubnetId", region)})
@@ -72,11 +81,19 @@ type renderer struct {
 	Rendering
 	// subnets are the simulated account's, and what stands for each.
 	subnets map[string]string
+	// nodesGroup is the name of the group that the stack makes for Karpenter's nodes; "" where
+	// it makes none.
+	nodesGroup string
 }
 
 func (o *renderer) add(r engine.Resource) error {
 	text := func(key string) string { s, _ := r.Inputs[key].(string); return s }
 	switch r.Type {
+	case "aws:ec2/securityGroup:SecurityGroup":
+		if r.URN.Name() == nodesGroupName {
+			o.nodesGroup = text("name")
+		}
+		return nil
 	case "aws:iam/role:Role":
 		return o.policy("trust-"+text("name"), text("assumeRolePolicy"))
 	case "aws:iam/policy:Policy":
@@ -127,6 +144,9 @@ func (o *renderer) yaml(name string, object any) error {
 	return nil
 }
 
+// groupTerms is where a node class names its security groups.
+const groupTerms = ".spec.securityGroupSelectorTerms"
+
 // place puts placeholders for values that are unknown, or known of the simulated
 // account alone.
 func (o *renderer) place(path string, value any) (any, error) {
@@ -144,6 +164,10 @@ func (o *renderer) place(path string, value any) (any, error) {
 	case []any:
 		placed := make([]any, len(v))
 		for i, item := range v {
+			// The nodes' group is the last of a class (classArgs in nodepools/classes.go).
+			if term, ok := item.(map[string]any); ok && path == groupTerms && o.nodesGroup != "" && i == len(v)-1 && term["id"] == engine.Unknown {
+				item = map[string]any{"id": nodesGroup}
+			}
 			inner, err := o.place(path, item)
 			if err != nil {
 				return nil, err
@@ -153,7 +177,7 @@ func (o *renderer) place(path string, value any) (any, error) {
 		return placed, nil
 	case string:
 		switch {
-		case path == ".spec.securityGroupSelectorTerms.id" && v == engine.Unknown:
+		case path == groupTerms+".id" && v == engine.Unknown:
 			return securityGroup, nil
 		case path == ".spec.subnetSelectorTerms.id":
 			if o.subnets[v] == "" {

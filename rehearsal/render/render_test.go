@@ -22,8 +22,12 @@ func object(inputs map[string]any) engine.Resource {
 func TestPlaceholders(t *testing.T) {
 	t.Parallel()
 	named := map[string]any{"name": "t"}
-	r, err := Plan(plan(object(map[string]any{"kind": "Thing", "metadata": named, "spec": map[string]any{
-		"securityGroupSelectorTerms": []any{map[string]any{"id": engine.Unknown}},
+	group := engine.Resource{
+		URN: "urn:pulumi:s::p::aws:ec2/securityGroup:SecurityGroup::pools-nodes", Type: "aws:ec2/securityGroup:SecurityGroup",
+		Inputs: map[string]any{"name": "c-karpenter-nodes"},
+	}
+	r, err := Plan(plan(group, object(map[string]any{"kind": "Thing", "metadata": named, "spec": map[string]any{
+		"securityGroupSelectorTerms": []any{map[string]any{"id": engine.Unknown}, map[string]any{"id": engine.Unknown}},
 		"subnetSelectorTerms":        []any{map[string]any{"id": "subnet-1"}, map[string]any{"id": "subnet-2"}, map[string]any{"id": "subnet-1"}},
 	}})))
 	if err != nil {
@@ -35,6 +39,7 @@ metadata:
 spec:
   securityGroupSelectorTerms:
     - id: sg-placeholder
+    - id: sg-nodes-placeholder
   subnetSelectorTerms:
     - id: subnet-placeholder1
     - id: subnet-placeholder2
@@ -47,7 +52,7 @@ spec:
 	for _, p := range r.Placeholders {
 		texts = append(texts, p.Text)
 	}
-	if diff := cmp.Diff([]string{"111122223333", "sg-placeholder", "subnet-placeholder1", "subnet-placeholder2"}, texts); diff != "" {
+	if diff := cmp.Diff([]string{"111122223333", "sg-placeholder", "sg-nodes-placeholder", "subnet-placeholder1", "subnet-placeholder2"}, texts); diff != "" {
 		t.Errorf("placeholders (-want +got):\n%s", diff)
 	}
 }
