@@ -30,7 +30,8 @@ type story struct {
 	t   *testing.T
 	out buffer
 	dir string // the rehearsal's own
-	cli string // the Pulumi CLI
+	// cli is the Pulumi CLI, kube the control plane's binary.
+	cli, kube string
 
 	// patience is how long the engine waits for something to be gone; 0 is as long as
 	// the program says.
@@ -87,7 +88,7 @@ func tellOf(t *testing.T, o session.Options, tamper func(*plugin.CreateRequest) 
 	if o.Tools, err = cache.WorldSet(t.Context(), checkout); err != nil {
 		t.Fatal(err)
 	}
-	s := &story{t: t, dir: t.TempDir(), cli: o.Tools.CLI.Path}
+	s := &story{t: t, dir: t.TempDir(), cli: o.Tools.CLI.Path, kube: o.Tools.Kube}
 	o.Checkout, o.Stack, o.Dir, o.Out = checkout, "dev", s.dir, &s.out
 	o.Providers = func(all map[string]func() plugin.Provider) {
 		for name, inner := range maps.Clone(all) {

@@ -3,6 +3,10 @@ package scenario
 import (
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +22,8 @@ import (
 // TestSoakResize: the number of slices of a stack on which pods run goes from 4 to 8 to
 // 2. Nothing is evicted, in no direction. More slices are offered at once by the nodes
 // that run; with fewer, what runs goes on, a node that has more pods than slices takes
-// no new one, and new nodes have the new number.
+// no new one, and new nodes have the new number, as those have that take the place of
+// nodes that are rolled.
 func TestSoakResize(t *testing.T) {
 	t.Parallel()
 	soak(t)
@@ -54,10 +59,34 @@ func TestSoakResize(t *testing.T) {
 	if diff := cmp.Diff(running, now); diff != "" {
 		t.Errorf("new pods moved those that ran (-before +after):\n%s", diff)
 	}
-	if err := s.World.DeleteWorkloads(t.Context(), first); err != nil {
-		t.Fatal(err)
+	s.roll()
+	s.offer(2, 2, 2, 2, 2, 2, 2, 2, 2)
+	s.slicePods(18)
+	s.nodes(3+9, 9)
+	s.delete(first)
+	s.end()
+}
+
+// roll does what the guide has for whoever wants the nodes to follow at once.
+func (s *story) roll() {
+	s.t.Helper()
+	guide, err := os.ReadFile(filepath.Join(checkout, "docs", "gpu-slicing.md"))
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	s.destroy()
+	commands := regexp.MustCompile("(?s)```sh aws\n(for claim in [^`]*)```").FindAllSubmatch(guide, -1)
+	if len(commands) != 1 {
+		s.t.Fatalf("the guide has the commands that roll nodes %d times, want once", len(commands))
+	}
+	if err := os.Symlink(s.kube, filepath.Join(s.dir, "kubectl")); err != nil {
+		s.t.Fatal(err)
+	}
+	shell := exec.CommandContext(s.t.Context(), "bash", "-eu", "-o", "pipefail", "-c", string(commands[0][1]))
+	shell.Env = append(s.World.Environment(), "PATH="+s.dir+":"+os.Getenv("PATH"), "HOME="+s.dir)
+	out, err := shell.CombinedOutput()
+	if err != nil || strings.Count(string(out), "deleted") != 3 {
+		s.t.Fatalf("three nodes were to be rolled: %v\n%s", err, out)
+	}
 }
 
 // slicePods scales a Deployment to so many one-slice pods, all of which must run.

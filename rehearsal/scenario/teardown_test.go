@@ -10,7 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/workload"
@@ -220,4 +223,46 @@ func TestSoakDestroyBefore130(t *testing.T) {
 	s.delete(objects)
 	s.patience = 0
 	s.end()
+}
+
+// TestSoakDestroyForeignClass: the same with nodes of a class that is not the stack's
+// either. The destroy stops when Karpenter is gone, at its CRDs, of which there are
+// objects that nobody ends now. What the recovery page says ends it, and the instance.
+func TestSoakDestroyForeignClass(t *testing.T) {
+	soak(t)
+	t.Parallel()
+	s := tell(t, hurry) // on 1.28
+	s.up()
+	s.foreignClass("theirs")
+	s.foreign("theirs")
+	s.patience = 20 * time.Second
+	s.stops("karpenter-crd")
+	if got := len(s.foreignInstances()); got != 1 {
+		t.Errorf("%d instances of others run, want 1", got)
+	}
+	s.patience = 0
+	s.pulumi("refresh", "destroy")
+	if got := s.removeLeft("AWS::EC2::Instance"); got != 1 {
+		t.Errorf("%d instances are listed, want 1", got)
+	}
+	s.removeLeft()
+	if left := s.World.Leftovers(); len(left) > 0 {
+		t.Errorf("left over in the account: %v", left)
+	}
+}
+
+// foreignClass makes a copy of the stack's EC2NodeClass default under another name.
+func (s *story) foreignClass(name string) {
+	s.t.Helper()
+	client, err := dynamic.NewForConfig(s.World.RESTConfig())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	class, err := client.Resource(schema.GroupVersionResource{Group: "karpenter.k8s.aws", Version: "v1", Resource: "ec2nodeclasses"}).Get(s.t.Context(), "default", metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.apply([]workload.Object{{File: "foreign class", Unstructured: &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": class.GetAPIVersion(), "kind": class.GetKind(), "metadata": map[string]any{"name": name}, "spec": class.Object["spec"],
+	}}}})
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,13 +41,53 @@ type Asked struct {
 	Scales []string
 }
 
-// Read reads and scales what is asked for. The error tells all that is wrong.
+// MostPods is how many pods Kubernetes is made for in one cluster ("Considerations for
+// large clusters" of its documentation).
+const MostPods = 150_000
+
+// Read reads and scales what is asked for. The error tells all that is wrong, more than
+// [MostPods] pods included.
 func (a Asked) Read() ([]Object, error) {
 	objects, err := Read(a.Paths)
 	if err != nil {
 		return nil, err
 	}
-	return objects, Scale(objects, a.Scales)
+	return objects, errors.Join(Scale(objects, a.Scales), few(objects))
+}
+
+// few reports workloads that ask for more pods than a cluster holds. More would take all
+// memory before the first of them is refused.
+func few(objects []Object) error {
+	var pods, most int64
+	var largest Object
+	for _, o := range objects {
+		n := replicas(o)
+		if pods += n; n > most {
+			most, largest = n, o
+		}
+	}
+	if pods <= MostPods {
+		return nil
+	}
+	return fmt.Errorf("the workloads ask for %d pods, %d of them %v, and Kubernetes is made for %d in a cluster: ask for less, of a Deployment with --scale NAME=REPLICAS", pods, most, largest, MostPods)
+}
+
+// replicas is how many pods an object asks to have at once, in as far as it says so in
+// numbers; what they are worth is found when it is applied.
+func replicas(o Object) int64 {
+	field := "replicas"
+	if o.GetKind() == "Job" {
+		field = "parallelism"
+	}
+	value, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", field) // none is no number
+	switch n := value.(type) {
+	case int64: // as Scale writes it
+		return max(n, 0)
+	case float64: // as JSON has it
+		return int64(max(0, min(n, math.MaxInt32)))
+	default:
+		return 0
+	}
 }
 
 // Read reads the Kubernetes objects of files, and of the .yaml, .yml and

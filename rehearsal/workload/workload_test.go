@@ -109,6 +109,36 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// TestReadFew: more pods than a cluster holds are refused, of all objects together, and
+// before anybody makes them.
+func TestReadFew(t *testing.T) {
+	t.Parallel()
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 149999}\n---\n"
+	for name, c := range map[string]struct {
+		text, scale, fails string
+	}{
+		"as many as there may be": {text: deployment + "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 1, completions: 900000}\n"},
+		"one more":                {text: deployment + "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {parallelism: 2}\n", fails: "150001 pods, 149999 of them Deployment a"},
+		"scaled":                  {text: deployment, scale: "a=150001", fails: "150001 pods, 150001 of them Deployment a"},
+		"scaled down":             {text: strings.Replace(deployment, "149999", "99999999", 1), scale: "a=1"},
+		"beyond numbers":          {text: strings.Replace(deployment, "149999", "1e300", 1), fails: "2147483647 pods"},
+		"fewer than none":         {text: strings.Replace(deployment, "149999", "-5", 1)},
+		"no number":               {text: strings.Replace(deployment, "149999", "many", 1)},
+	} {
+		file := filepath.Join(t.TempDir(), "a.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		asked := Asked{Paths: []string{file}}
+		if c.scale != "" {
+			asked.Scales = []string{c.scale}
+		}
+		if _, err := asked.Read(); c.fails == "" && err != nil || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+			t.Errorf("%s: the error is %v; it should say %q", name, err, c.fails)
+		}
+	}
+}
+
 func TestNamespaces(t *testing.T) {
 	t.Parallel()
 	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: ml}\n"
