@@ -49,10 +49,18 @@ func FuzzLoad(f *testing.F) {
 		{"secretsEncryption", "arn:aws:kms:us-west-1:111122223333:key/x", "gpuMetrics", "true"},
 		{"eks-gpu-slicing:eks-gpu-slicing:x", "", ":", "\x00"},
 	} {
-		f.Add(seed[0], seed[1], seed[2], seed[3])
+		f.Add(false, seed[0], seed[1], seed[2], seed[3])
 	}
-	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
-		config := valid(map[string]string{key1: value1, key2: value2})
+	f.Add(true, "gpuMetrics", "true", "dcgmExporterVersion", "4.5.3-4.8.1")
+	f.Add(true, "nodeClass", "gpu", "karpenterDeployment", "karpenter/controller")
+	f.Add(true, "installKarpenter", "true", "nodeClass", "")
+	f.Add(true, "gpuNodeLabel", "eks.amazonaws.com/nodegroup=gpu", "nodeClass", "")
+	f.Fuzz(func(t *testing.T, existing bool, key1, value1, key2, value2 string) {
+		config := valid(nil)
+		if existing { // with a Karpenter of its own
+			config = valid(map[string]string{"existingCluster": "platform", "installKarpenter": "false", "nodeClass": "default"})
+		}
+		maps.Copy(config, namespaced(map[string]string{key1: value1, key2: value2}))
 		given := maps.Clone(config)
 		s, problems := Load(schema, config)
 		if d := cmp.Diff(given, config); d != "" {
@@ -77,6 +85,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		written := maps.Clone(config)
+		maps.DeleteFunc(written, func(key, _ string) bool { return strings.HasPrefix(key, "eks-gpu-slicing:") })
 		maps.Copy(written, asConfig(t, s))
 		got, problems := Load(schema, written)
 		if err := problems.Err(); err != nil {
@@ -122,15 +131,26 @@ func asConfig(t *testing.T, s *Settings) map[string]string {
 		}
 		more = append(more, one)
 	}
-	return valid(map[string]string{
-		"aws:region": s.Region, "clusterName": s.ClusterName, "kubernetesVersion": s.Version.String(), "amiFamily": string(s.AMIFamily),
-		"amiVersion": s.AMIVersion, "publicAccessCidrs": text(s.PublicAccessCIDRs), "cpuLimit": strconv.Itoa(s.CPULimit),
+	written := map[string]string{
+		"aws:region": s.Region, "amiFamily": string(s.AMIFamily), "amiVersion": s.AMIVersion, "cpuLimit": strconv.Itoa(s.CPULimit),
 		"gpuSlices": strconv.Itoa(gpu.Slices), "gpuSharing": gpu.Sharing, "gpuInstanceTypes": text(gpu.InstanceTypes), "gpuLimit": strconv.Itoa(gpu.Limit),
-		"gpuNodeLabel": label, "gpuPools": text(more), "controllerInstanceType": s.ControllerInstanceType, "controllerMin": strconv.Itoa(s.ControllerMin),
-		"controllerMax": strconv.Itoa(s.ControllerMax), "controllerDesired": strconv.Itoa(s.ControllerDesired),
-		"karpenterVersion": s.KarpenterVersion, "devicePluginVersion": s.DevicePluginVersion,
+		"gpuNodeLabel": label, "gpuPools": text(more), "gpuMetrics": strconv.FormatBool(s.GPUMetrics),
+		"installKarpenter": strconv.FormatBool(s.InstallKarpenter), "karpenterDeployment": s.KarpenterDeployment, "nodeClass": s.NodeClass,
+		"publicAccessCidrs": text(s.PublicAccessCIDRs), "nodeSubnets": text(append([]string{}, s.NodeSubnets...)),
+		"nodeSecurityGroups": text(append([]string{}, s.NodeSecurityGroups...)), // [] is the default, null is not
+		"karpenterVersion":   s.KarpenterVersion, "devicePluginVersion": s.DevicePluginVersion, "dcgmExporterVersion": s.DCGMExporterVersion,
 		"createSpotRole": strconv.FormatBool(s.CreateSpotRole), "tags": text(tags),
-	})
+	}
+	if s.Existing {
+		written["existingCluster"] = s.ClusterName
+	} else {
+		maps.Copy(written, map[string]string{
+			"clusterName": s.ClusterName, "kubernetesVersion": s.Version.String(),
+			"secretsEncryption": s.SecretsEncryption, "controllerInstanceType": s.ControllerInstanceType, "controllerMin": strconv.Itoa(s.ControllerMin),
+			"controllerMax": strconv.Itoa(s.ControllerMax), "controllerDesired": strconv.Itoa(s.ControllerDesired),
+		})
+	}
+	return namespaced(written)
 }
 
 // FuzzParseSchema: no Pulumi.yaml panics, and every declared default can be loaded

@@ -27,13 +27,20 @@ func schema(t *testing.T) *Schema {
 // project's needs no namespace.
 func valid(changes map[string]string) map[string]string {
 	config := map[string]string{"aws:region": "us-west-1", "eks-gpu-slicing:publicAccessCidrs": `["203.0.113.0/24"]`}
-	for key, value := range changes {
+	maps.Copy(config, namespaced(changes))
+	return config
+}
+
+// namespaced gives keys without a namespace the program's.
+func namespaced(config map[string]string) map[string]string {
+	out := map[string]string{}
+	for key, value := range config {
 		if !strings.Contains(key, ":") {
 			key = "eks-gpu-slicing:" + key
 		}
-		config[key] = value
+		out[key] = value
 	}
-	return config
+	return out
 }
 
 func TestDefaults(t *testing.T) {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -89,7 +90,7 @@ func tellOf(t *testing.T, o session.Options, tamper func(*plugin.CreateRequest) 
 		t.Fatal(err)
 	}
 	s := &story{t: t, dir: t.TempDir(), cli: o.Tools.CLI.Path, kube: o.Tools.Kube}
-	o.Checkout, o.Stack, o.Dir, o.Out = checkout, "dev", s.dir, &s.out
+	o.Checkout, o.Stack, o.Dir, o.Out = checkout, cmp.Or(o.Stack, "dev"), s.dir, &s.out
 	o.Providers = func(all map[string]func() plugin.Provider) {
 		for name, inner := range maps.Clone(all) {
 			all[name] = func() plugin.Provider { return tampered{inner(), s, name, tamper} }

@@ -151,8 +151,9 @@ func (s *story) whole(want map[string]int) map[string]int {
 }
 
 // sweep interrupts an up by Ctrl-C, which needs no recovery. Then it kills ups at points
-// that come from a seed, each time has the stack recover, and destroys it. However an up
-// was interrupted, there must be the same in the end.
+// that come from a seed, each time has the stack recover, and destroys it. The first of
+// them is as if the engine had been writing its state just then. However an up was
+// interrupted, there must be the same in the end.
 func sweep(t *testing.T, points int, seed uint64) {
 	s := tell(t, nil)
 	const half = 30 // or so
@@ -176,6 +177,9 @@ func sweep(t *testing.T, points int, seed uint64) {
 			when = "after it is made"
 		}
 		s.killed(at, after)
+		if i == 0 {
+			s.tear()
+		}
 		pending := s.recover()
 		s.whole(want)
 		s.destroy()

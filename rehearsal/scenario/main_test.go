@@ -70,13 +70,21 @@ func run(t *testing.T, args ...string) result {
 	return result{0, out.String()}
 }
 
-// stackArgs select a stack; prod leaves one setting to its user.
+// stackArgs select a stack.
 func stackArgs(stack string) []string {
 	args := []string{"--stack", stack}
-	if stack == "prod" {
-		args = append(args, "--config", `publicAccessCidrs=["203.0.113.7/32"]`)
+	for _, c := range configOf(stack) {
+		args = append(args, "--config", c)
 	}
 	return args
+}
+
+// configOf is what a stack leaves to its user.
+func configOf(stack string) []string {
+	if stack == "prod" {
+		return []string{`publicAccessCidrs=["203.0.113.7/32"]`}
+	}
+	return nil
 }
 
 // preview returns the plan of a preview that succeeds.

@@ -11,22 +11,26 @@ import (
 
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/planning"
+	"eks-gpu-slicing/rehearsal/session"
 	"eks-gpu-slicing/rehearsal/toolcache"
 )
 
-// released is the state of the dev stack as the newest release leaves it. None is
-// released yet: it is that of the program of 24 November 2026. At a release it is
-// written anew, by the program that is released:
+// released are the states of stacks as the newest release leaves them. None is released
+// yet: they are those of the program of November 2026, dev's of the 24th and prod's of the
+// 29th. At a release each is written anew, by the program that is released:
 //
-//	EXPORT_STATE=1 go test -run TestExportState ./scenario
-const released = "testdata/state-dev.json"
+//	EXPORT_STATE=dev go test -run TestExportState ./scenario
+var released = []string{"dev", "prod"}
 
-// TestExportState writes the state that TestUpgradeFromRelease begins with.
+func stateFile(stack string) string { return filepath.Join("testdata", "state-"+stack+".json") }
+
+// TestExportState writes a state that TestUpgradeFromRelease begins with.
 func TestExportState(t *testing.T) {
-	if os.Getenv("EXPORT_STATE") != "1" {
-		t.Skip("it is for a release: see the constant released")
+	stack := os.Getenv("EXPORT_STATE")
+	if stack == "" {
+		t.Skip("it is for a release: see the variable released")
 	}
-	s := tell(t, nil)
+	s := tellOf(t, session.Options{Stack: stack, Config: configOf(stack)}, nil)
 	s.up()
 	before := len(s.out.String())
 	if err := s.Pulumi(t.Context(), "stack", "export"); err != nil {
@@ -51,17 +55,27 @@ func TestExportState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(released, append(out, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(stateFile(stack), append(out, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.destroy()
 }
 
-// TestUpgradeFromRelease: the program of today, on the state of the newest release,
+// TestUpgradeFromRelease: the program of today, on the states of the newest release,
 // replaces and deletes nothing. What has been renamed carries an alias.
 func TestUpgradeFromRelease(t *testing.T) {
 	t.Parallel()
-	plan := planOn(t, released)
+	for _, stack := range released {
+		t.Run(stack, func(t *testing.T) {
+			t.Parallel()
+			upgradeFromRelease(t, stack)
+		})
+	}
+}
+
+func upgradeFromRelease(t *testing.T, stack string) {
+	t.Helper()
+	plan := planOn(t, stack)
 	if !plan.Succeeded {
 		t.Fatalf("the preview fails: %+v", plan.Diagnostics)
 	}
@@ -82,8 +96,8 @@ func TestUpgradeFromRelease(t *testing.T) {
 	}
 }
 
-// planOn is the plan of the dev stack on a state.
-func planOn(t *testing.T, state string) *engine.Plan {
+// planOn is the plan of a stack on its released state.
+func planOn(t *testing.T, stack string) *engine.Plan {
 	t.Helper()
 	cache, err := toolcache.Open(os.Stderr)
 	if err != nil {
@@ -93,7 +107,7 @@ func planOn(t *testing.T, state string) *engine.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := engine.LoadProject(checkout, "dev", nil)
+	project, err := engine.LoadProject(checkout, stack, configOf(stack))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +120,14 @@ func planOn(t *testing.T, state string) *engine.Plan {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	file, err := filepath.Abs(state)
+	file, err := filepath.Abs(stateFile(stack))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out buffer
 	io := engine.IO{Stdout: &out, Stderr: &out}
 	if status, err := e.Run(t.Context(), io, "stack", "import", "--file", file); err != nil || status != 0 {
-		t.Fatalf("importing %s: %v, status %d:\n%s", state, err, status, out.String())
+		t.Fatalf("importing %s: %v, status %d:\n%s", file, err, status, out.String())
 	}
 	plan, status, err := e.Preview(t.Context(), io, true)
 	if err != nil || status != 0 {

@@ -110,10 +110,14 @@ func (s *story) aws(command string) error {
 	}
 }
 
-// stuck is what a destroy says whose NodePool does not go.
+// stuck is what a destroy says whose NodePool gpu does not go. The recovery page begins
+// with the first of it, and goes on with how to look what is left.
 func stuck() []string {
-	return []string{"NodePool gpu is not gone after 20s", "NodeClaim gpu-", "karpenter.sh/termination"}
+	return []string{timedOut, "::gpu", "finalizers might be preventing deletion (", "foregroundDeletion"}
 }
+
+// timedOut is the provider's error when something is not gone in time.
+const timedOut = "timed out waiting for the condition"
 
 // TestSoakDestroyStops: a destroy from under which somebody took Karpenter's permissions,
 // Karpenter, or the cluster. It stops and names what is left; what is said to mend it

@@ -56,6 +56,7 @@ func files(t *testing.T, all map[string]string) string {
 func TestWrongInput(t *testing.T) {
 	t.Parallel()
 	const project, module = "name: p\nruntime: go\n", "module x\n"
+	const inference = checkout + "/examples/gpu-inference.yaml"
 	for name, tc := range map[string]struct {
 		files map[string]string // of the folder to run in; nil for this checkout
 		args  []string
@@ -70,9 +71,25 @@ func TestWrongInput(t *testing.T) {
 		"no key=value":          {args: []string{"preview", "--config", "gpuSlices"}, want: []string{"--config gpuSlices is not KEY=VALUE", "gpuSlices=8"}},
 		"no JSON list":          {args: []string{"preview", "--config", "gpuInstanceTypes=[g4dn.xlarge]"}, want: []string{"begins like a JSON list", "quote it for the shell"}},
 		"plan into nowhere":     {args: []string{"preview", "--json", "/does/not/exist/plan.json"}, want: []string{"--json /does/not/exist/plan.json", "no such file"}},
+		"plan into a folder":    {args: []string{"preview", "--json", "."}, want: []string{"--json . is a folder"}},
 		"no such folder":        {args: []string{"preview", "-C", "/does/not/exist"}, want: []string{"/does/not/exist", "no such file"}},
 		"a side without folder": {args: []string{"comment", "--before", "/does/not/exist", "--after", "/does/not/exist/either"}, want: []string{"--after", "/does/not/exist/either", "no such file"}},
 		"comment into nowhere":  {args: []string{"comment", "--before", ".", "--after", ".", "--out", "/does/not/exist/c.md"}, want: []string{"--out /does/not/exist/c.md", "no such file"}},
+		"no such workload":      {args: []string{"run", "--workload", "/does/not/exist.yaml"}, want: []string{"/does/not/exist.yaml", "no such file"}},
+		"no manifests":          {args: []string{"up", "--workload", "."}, want: []string{"workload .:", "no .yaml, .yml or .json file"}},
+		"no manifest":           {args: []string{"lint", "--workload", "main.go"}, want: []string{"workload main.go, document 1", "it is not YAML"}},
+		"a scale of nothing":    {args: []string{"run", "--workload", inference, "--scale", "web=5"}, want: []string{"--scale web=5", `named "web"`}},
+		"a scale of no number":  {args: []string{"forecast", "--workload", inference, "--scale", "gpu-inference=many"}, want: []string{"--scale gpu-inference=many is not NAME=REPLICAS"}},
+		"pods beyond bounds":    {args: []string{"forecast", "--workload", inference, "--scale", "gpu-inference=99999999"}, want: []string{"99999999 pods", "150000 in a cluster", "--scale NAME=REPLICAS"}},
+		"slices of no number":   {args: []string{"forecast", "--slices", "two"}, want: []string{`invalid argument "two" for "--slices"`, "rehearse --help"}},
+		"page into nowhere":     {args: []string{"forecast", "--workload", inference, "--html", "/does/not/exist/p.html"}, want: []string{"--html /does/not/exist/p.html", "no such file"}},
+		"page into a folder":    {args: []string{"run", "--html", "."}, want: []string{"--html . is a folder"}},
+		"down of no stack":      {args: []string{"down", "--stack", "prd"}, want: []string{"no Pulumi.prd.yaml", "dev, existing, prod"}},
+		"down of one not up":    {args: []string{"down", "--stack", "prod"}, want: []string{"stack prod of", "is not up", "rehearse up --stack prod"}},
+		"leftovers of no stack": {args: []string{"leftovers", "--stack", "prd"}, want: []string{"no Pulumi.prd.yaml", "dev, existing, prod"}},
+		"render to nowhere":     {args: []string{"render"}, want: []string{`required flag(s) "out" not set`, "rehearse --help"}},
+		"comment without sides": {args: []string{"comment"}, want: []string{`required flag(s) "after", "before" not set`, "rehearse --help"}},
+		"clean-tools of one":    {args: []string{"clean-tools", "pulumi"}, want: []string{`"pulumi"`, "rehearse --help"}},
 		"unknown namespace":     {args: []string{"run", "--workload", "testdata/namespaced.yaml"}, want: []string{"Pod a: there is no namespace ml", "kubectl create namespace ml"}},
 		"no project":            {files: map[string]string{"README.md": ""}, args: []string{"preview"}, want: []string{"no Pulumi.yaml", "checkout of eks-gpu-slicing", "-C"}},
 		"another project":       {files: map[string]string{"Pulumi.yaml": project}, args: []string{"preview"}, want: []string{"has no rehearsal folder", "not a whole checkout"}},

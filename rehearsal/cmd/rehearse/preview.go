@@ -41,7 +41,6 @@ pack (folder policy). The AWS account that it is made against is simulated.
 }
 
 func preview(ctx context.Context, s streams, dir string, t *target, file string) error {
-	start := time.Now()
 	if err := writable("--json", file); err != nil {
 		return usage(err)
 	}
@@ -49,6 +48,7 @@ func preview(ctx context.Context, s streams, dir string, t *target, file string)
 	if err != nil {
 		return err
 	}
+	start := time.Now() // what was built before is for later previews, too
 	e, end, err := r.start(ctx, s)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/engine"
@@ -152,8 +153,18 @@ func writable(flag, file string) error {
 	if file == "" {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+	folder := filepath.Dir(file)
+	if _, err := os.Stat(folder); err != nil {
 		return fmt.Errorf("%s %s: %w", flag, file, err)
+	}
+	switch info, err := os.Stat(file); {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s %s is a folder: name a file in it", flag, file)
+	case err == nil:
+		folder = file
+	}
+	if err := unix.Access(folder, unix.W_OK); err != nil {
+		return fmt.Errorf("%s %s: %w", flag, file, explain(&fs.PathError{Op: "open", Path: folder, Err: err}))
 	}
 	return nil
 }

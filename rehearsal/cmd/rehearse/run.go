@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/toolcache"
@@ -163,6 +164,9 @@ engine, looks for leftovers in the account, and ends it.
 func down(ctx context.Context, s streams, dir, stack string) error {
 	checkout, err := findCheckout(dir)
 	if err != nil {
+		return usage(err)
+	}
+	if _, err := engine.LoadProject(checkout, stack, nil); err != nil {
 		return usage(err)
 	}
 	standing, up, err := folder.Find(checkout, stack)

@@ -120,7 +120,8 @@ type Cluster interface {
 
 	// Delete deletes the object that live is the last known state of and waits
 	// until it is gone. inputs carry the annotations that govern it. An object
-	// or kind that does not exist is deleted already.
+	// or kind that does not exist is deleted already. The error is a *NotReady
+	// if it is not gone in time.
 	Delete(ctx context.Context, inputs, live Object, timeout time.Duration) error
 
 	// ChartVersion is the exact version of the chart that r names.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 
 	"eks-gpu-slicing/rehearsal/provider"
 )
@@ -135,7 +136,15 @@ func (p *Provider) Delete(ctx context.Context, r plugin.DeleteRequest) (plugin.D
 	namespace, name := parseFqName(r.ID)
 	setMeta(live, "name", name)
 	setMeta(live, "namespace", namespace)
-	return plugin.DeleteResponse{}, s.cluster.Delete(ctx, inputs, live, seconds(r.Timeout))
+	err := s.cluster.Delete(ctx, inputs, live, seconds(r.Timeout))
+	if late := (*NotReady)(nil); errors.As(err, &late) {
+		// The real provider says no more of it (await/condition/deleted.go).
+		for _, cause := range late.Causes {
+			p.Log(ctx, pulumirpc.LogSeverity_WARNING, r.URN, cause)
+		}
+		err = late.Err
+	}
+	return plugin.DeleteResponse{}, err
 }
 
 // initFailed tells the engine that a resource exists but is not what it

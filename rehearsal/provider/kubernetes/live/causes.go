@@ -13,12 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/metadata"
 )
 
-// maxCauses bounds how many pods, events or dependents an error names.
+// maxCauses bounds how many pods or events an error names.
 const maxCauses = 5
 
 // causes gathers what is known about why an object is not ready: the trouble
@@ -109,45 +106,6 @@ func (c *cluster) warnings(ctx context.Context, o *unstructured.Unstructured) []
 	var out []string
 	for _, e := range events[:min(len(events), maxCauses)] {
 		out = append(out, fmt.Sprintf("[%s] %s", e.Reason, e.Message))
-	}
-	return out
-}
-
-// dependents names the objects that keep o from going in a foreground
-// deletion: those it owns that block it, with their finalizers. Every kind the
-// API server lists is looked through, which only a failed delete justifies.
-func (c *cluster) dependents(ctx context.Context, o *unstructured.Unstructured) []string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	disco, err := discovery.NewDiscoveryClientForConfig(c.config)
-	if err != nil {
-		return nil
-	}
-	client, err := metadata.NewForConfig(c.config)
-	if err != nil {
-		return nil
-	}
-	lists, _ := disco.ServerPreferredResources() // it gives what it could discover beside its error
-	var out []string
-	for _, l := range discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list", "delete"}}, lists) {
-		gv, err := schema.ParseGroupVersion(l.GroupVersion)
-		if err != nil {
-			continue
-		}
-		for _, r := range l.APIResources {
-			objects, err := client.Resource(gv.WithResource(r.Name)).List(ctx, metav1.ListOptions{})
-			if err != nil {
-				continue
-			}
-			for _, m := range objects.Items {
-				blocks := slices.ContainsFunc(m.OwnerReferences, func(ref metav1.OwnerReference) bool {
-					return ref.UID == o.GetUID() && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
-				})
-				if blocks && len(out) < maxCauses {
-					out = append(out, describe(r.Kind, m.Namespace, m.Name, m.Finalizers))
-				}
-			}
-		}
 	}
 	return out
 }

@@ -2,9 +2,7 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,39 +54,11 @@ func (c *cluster) Delete(ctx context.Context, inputs, last kubernetes.Object, li
 	if err == nil {
 		return nil
 	}
-	after := ""
-	if errors.Is(waiting.Err(), context.DeadlineExceeded) {
-		after = " after " + limit.String()
+	late := &kubernetes.NotReady{Err: c.waitError(waiting, err)}
+	if f := object.GetFinalizers(); len(f) > 0 {
+		late.Causes = []string{"finalizers might be preventing deletion (" + strings.Join(f, ", ") + ")"}
 	}
-	return fmt.Errorf("%s is not gone%s: %w%s",
-		describe(object.GetKind(), object.GetNamespace(), object.GetName(), nil), after, c.waitError(waiting, err),
-		c.holding(ctx, object))
-}
-
-// holding says what an object that does not go is waiting for.
-func (c *cluster) holding(ctx context.Context, o *unstructured.Unstructured) string {
-	var out []string
-	if f := o.GetFinalizers(); len(f) > 0 {
-		out = append(out, "finalizers might be preventing deletion ("+strings.Join(f, ", ")+")")
-	}
-	if slices.Contains(o.GetFinalizers(), metav1.FinalizerDeleteDependents) {
-		if d := c.dependents(ctx, o); len(d) > 0 {
-			out = append(out, "it owns objects that have to go first: "+strings.Join(d, ", "))
-		} else {
-			out = append(out, "it owns nothing that is left, so the garbage collector has yet to come to it "+
-				"(it learns of new kinds every half minute)")
-		}
-	}
-	for _, condition := range conditionsOf(o) {
-		if condition.status == "False" || condition.status == "Unknown" {
-			out = append(out, condition.String())
-		}
-	}
-	out = append(out, c.warnings(ctx, o)...)
-	if len(out) == 0 {
-		return ""
-	}
-	return "; " + strings.Join(out, "; ")
+	return late
 }
 
 // maySkipDeletion lists the kinds whose skipAwait also skips the wait for
