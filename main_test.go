@@ -158,6 +158,7 @@ func TestGuard(t *testing.T) {
 	}{
 		"dev, on 1.28":            {plainWorld(), stackConfig(t, "dev", nil), false},
 		"1.34":                    {plainWorld(), stackConfig(t, "dev", map[string]string{"eks-gpu-slicing:kubernetesVersion": "1.34"}), true},
+		"1.34, with all there is": {plainWorld(), stackConfig(t, "prod", map[string]string{"eks-gpu-slicing:kubernetesVersion": "1.34", "eks-gpu-slicing:publicAccessCidrs": `["203.0.113.7/32"]`, "eks-gpu-slicing:gpuMetrics": "true", "eks-gpu-slicing:gpuSharing": "mps", "eks-gpu-slicing:secretsEncryption": "stack", "eks-gpu-slicing:createSpotRole": "true"}), true},
 		"several pools":           {plainWorld(), poolsConfig(t), false},
 		"a cluster that is there": {existingWorld(), existingConfig(t, installs), true},
 		"Karpenter of others":     {existingWorld(), existingConfig(t, nil), false},

@@ -183,6 +183,8 @@ func (r *recorder) NewResource(a pulumi.MockResourceArgs) (string, resource.Prop
 		out["eksCluster"] = resource.MakeCustomResourceReference(urn, eksChild, "")
 		out["kubeconfigJson"] = text("{}")
 		return "", out, nil
+	case "aws:kms/alias:Alias": // of a key of its name
+		out["targetKeyArn"] = text("arn:" + a.Name)
 	case "aws:ec2/securityGroup:SecurityGroup":
 		return nodesGroup, out, nil
 	case "aws:iam/role:Role", "aws:iam/policy:Policy", "aws:sqs/queue:Queue", "aws:kms/key:Key":

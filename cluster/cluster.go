@@ -71,6 +71,9 @@ type Cluster struct {
 	// PodIdentityAgent hands pods their credentials; nil where an existing cluster has
 	// one already.
 	PodIdentityAgent pulumi.Resource
+	// CoreDNS is the last of the cluster's add-ons, which nothing else waits for; nil in an
+	// existing cluster.
+	CoreDNS pulumi.Resource
 }
 
 // Nodes are the controller nodes to depend on; none where others made them.

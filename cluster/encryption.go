@@ -78,7 +78,7 @@ func addSecretsKey(ctx *pulumi.Context, name string, args *Args, role *Role, par
 		if err != nil {
 			return nil, err
 		}
-		arn = key.Arn.ToStringPtrOutput()
+		arn = key.ToStringPtrOutput()
 		// KMS chooses the ARN, so the tag says which key it is.
 		use.Resource = []string{args.Account.ARN("kms", "key/*")}
 		use.Condition = iampolicy.Conditions{"StringEquals": {"aws:ResourceTag/" + settings.ClusterTag: {s.ClusterName}}}
@@ -95,22 +95,22 @@ func addSecretsKey(ctx *pulumi.Context, name string, args *Args, role *Role, par
 	return arn, role.Attach(ctx, name+"-secrets", policy.Arn, parent)
 }
 
-// newSecretsKey makes a key of the stack's own. A key has no name by which a second
-// one would be refused; the alias has.
-func newSecretsKey(ctx *pulumi.Context, name string, s *settings.Settings, parent pulumi.ResourceOption) (*kms.Key, error) {
+// newSecretsKey makes a key of the stack's own, and gives its ARN. A key has no name by
+// which a second one would be refused; the alias has, so what uses the key waits for it.
+func newSecretsKey(ctx *pulumi.Context, name string, s *settings.Settings, parent pulumi.ResourceOption) (arn pulumi.StringOutput, err error) {
 	key, err := kms.NewKey(ctx, name, &kms.KeyArgs{
 		Description:          pulumi.String("Secrets of EKS cluster " + s.ClusterName),
 		EnableKeyRotation:    pulumi.Bool(true),
 		DeletionWindowInDays: pulumi.Int(keyDeletionDays),
 	}, parent)
 	if err != nil {
-		return nil, fmt.Errorf("secrets key: %w", err)
+		return arn, fmt.Errorf("secrets key: %w", err)
 	}
-	_, err = kms.NewAlias(ctx, name, &kms.AliasArgs{
+	alias, err := kms.NewAlias(ctx, name, &kms.AliasArgs{
 		Name: pulumi.String("alias/eks/" + s.ClusterName), TargetKeyId: key.KeyId,
 	}, parent)
 	if err != nil {
-		return nil, fmt.Errorf("alias of the secrets key: %w", err)
+		return arn, fmt.Errorf("alias of the secrets key: %w", err)
 	}
-	return key, nil
+	return alias.TargetKeyArn, nil
 }

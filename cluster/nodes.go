@@ -79,8 +79,12 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 	}
 	c.Controllers = group
 
-	_, err = coreDNS.add(ctx, name, c, s.Version, pulumi.DependsOn([]pulumi.Resource{group}))
-	return err
+	dns, err := coreDNS.add(ctx, name, c, s.Version, pulumi.DependsOn([]pulumi.Resource{group}))
+	if err != nil {
+		return err
+	}
+	c.CoreDNS = dns
+	return nil
 }
 
 // fingerprint tells lists of texts apart, in six letters and digits.

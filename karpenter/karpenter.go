@@ -89,7 +89,8 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	if err != nil {
 		return nil, err
 	}
-	if err := addSpotRole(ctx, name, s, parent); err != nil {
+	spot, err := addSpotRole(ctx, name, s, parent)
+	if err != nil {
 		return nil, err
 	}
 
@@ -116,6 +117,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	needs = append(needs, nodeRole.Ready()...)
 	needs = append(needs, controller.Ready()...)
 	needs = append(needs, queue...)
+	needs = append(needs, spot...)
 	if err := k.addCharts(ctx, name, args, needs, parent); err != nil {
 		return nil, err
 	}

@@ -35,16 +35,16 @@ func WarnSpotRole(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invo
 }
 
 // addSpotRole creates the role when the settings ask for it. It is one of a
-// kind in the account, so a destroy keeps it.
-func addSpotRole(ctx *pulumi.Context, name string, s *settings.Settings, opts ...pulumi.ResourceOption) error {
+// kind in the account, so a destroy keeps it. Karpenter waits for it.
+func addSpotRole(ctx *pulumi.Context, name string, s *settings.Settings, opts ...pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	if !s.CreateSpotRole {
-		return nil
+		return nil, nil
 	}
-	_, err := iam.NewServiceLinkedRole(ctx, name+"-spot", &iam.ServiceLinkedRoleArgs{
+	role, err := iam.NewServiceLinkedRole(ctx, name+"-spot", &iam.ServiceLinkedRoleArgs{
 		AwsServiceName: pulumi.String(spotService),
 	}, append(opts, pulumi.RetainOnDelete(true))...)
 	if err != nil {
-		return fmt.Errorf("service-linked role for spot instances: %w", err)
+		return nil, fmt.Errorf("service-linked role for spot instances: %w", err)
 	}
-	return nil
+	return []pulumi.Resource{role}, nil
 }

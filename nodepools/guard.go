@@ -2,6 +2,7 @@ package nodepools
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	admissionregistrationv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1"
@@ -48,7 +49,12 @@ func addGuard(ctx *pulumi.Context, name string, args *Args, ownNames []string, p
 	for _, p := range ownNames {
 		names = append(names, "'"+p+"'")
 	}
-	after := append([]pulumi.Resource{args.Cluster, args.Karpenter, args.Slicing}, pools...)
+	// Not the components: whoever depends on one depends on those of its children that the
+	// SDK has begun with by then.
+	after := slices.Clone(pools)
+	if dns := args.Cluster.CoreDNS; dns != nil {
+		after = append(after, dns)
+	}
 	for _, f := range []foreign{
 		{"NodePool", "nodepools", "params.metadata.name in [" + strings.Join(names, ", ") + "]"},
 		{"NodeClaim", "nodeclaims", claimOfPool},
