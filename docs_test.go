@@ -291,3 +291,44 @@ func TestDocsFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestDocsExamples: each example has a page, with what its readers look for, in that order,
+// and in the README's list. What it prints is held by the tests of the command rehearse.
+func TestDocsExamples(t *testing.T) {
+	t.Parallel()
+	examples, err := filepath.Glob("examples/*.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("examples: %q, %v", examples, err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, example := range examples {
+		page := strings.TrimSuffix(example, ".yaml") + ".md"
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var titles []string
+		for line := range strings.Lines(string(text)) {
+			if title, isTitle := strings.CutPrefix(line, "## "); isTitle {
+				titles = append(titles, strings.TrimSpace(title))
+			}
+		}
+		if want := []string{"Purpose", "Requirements", "Deploy", "Results", "Cleanup"}; !slices.Equal(titles, want) {
+			t.Errorf("%s has the sections %q, want %q", page, titles, want)
+		}
+		_, results, _ := strings.Cut(string(text), "## Results\n")
+		results, _, _ = strings.Cut(results, "\n## ")
+		for _, want := range []string{"```sh run\n", example, "```text output\n"} {
+			if !strings.Contains(results, want) {
+				t.Errorf("%s: its results have no %q", page, want)
+			}
+		}
+		if !strings.Contains(string(readme), "("+page+")") {
+			t.Errorf("README.md does not list %s", page)
+		}
+	}
+}
