@@ -62,6 +62,8 @@ lint: generated ## Lint both modules and the workflows, and check what is genera
 	cd rehearsal && $(GO) mod tidy -diff
 	cd rehearsal && $(LINT) run --config ../.golangci.yml ./...
 	$(GO) tool -modfile=$(CURDIR)/tools/go.mod actionlint .github/workflows/*.yml
+	bash -n .github/workflows/check-cluster.sh
+	bash -n .ci/run
 
 .PHONY: generated
 generated: go ## Check that the generated code is current

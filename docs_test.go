@@ -199,3 +199,136 @@ func TestDocsMessages(t *testing.T) {
 		t.Errorf("only %d messages were found: are they written in another way?", found)
 	}
 }
+
+// TestDocsTests looks the tests that the pages name up in the source.
+func TestDocsTests(t *testing.T) {
+	t.Parallel()
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)[A-Z]\w*)\(`)
+	var names []string
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, m[1])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`(-run |RUN=)?\b(Test[A-Z]\w*)(…)?`)
+	found := 0
+	for _, p := range pages(t) {
+		for _, line := range append(p.code, p.prose...) {
+			for _, m := range named.FindAllStringSubmatch(line, -1) {
+				found++
+				some := m[1]+m[3] != "" // -run takes the beginning of a name
+				if !slices.ContainsFunc(names, func(n string) bool { return n == m[2] || some && strings.HasPrefix(n, m[2]) }) {
+					t.Errorf("%s: there is no test %s: %s", p.path, m[2], line)
+				}
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d tests were found: are they named in another way?", found)
+	}
+}
+
+// TestDocsFolders: docs/architecture.md tells of each folder that holds Go, or a module, what
+// it is for. One that is a part of another, or serves its tests alone, may be left out.
+func TestDocsFolders(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := regexp.MustCompile("`([^`]+)`")
+	var told []string
+	for line := range strings.Lines(string(text)) {
+		if first, _, isRow := strings.Cut(strings.TrimPrefix(line, "| "), " | "); isRow && strings.HasPrefix(line, "| `") {
+			for _, m := range code.FindAllStringSubmatch(first, -1) {
+				told = append(told, m[1])
+				if _, err := os.Stat(m[1]); err == nil {
+					continue
+				}
+				if _, err := os.Stat(filepath.Join("rehearsal", m[1])); err != nil {
+					t.Errorf("docs/architecture.md tells of %s, which is not there", m[1])
+				}
+			}
+		}
+	}
+	err = filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		parts := strings.Split(path, string(filepath.Separator))
+		if path == "." || path == "internal" || path == "rehearsal" || path == filepath.Join("rehearsal", "cmd") {
+			return nil
+		}
+		goes, errGo := filepath.Glob(filepath.Join(path, "*.go"))
+		modules, errModule := filepath.Glob(filepath.Join(path, "go.mod"))
+		if err := errors.Join(errGo, errModule); err != nil {
+			return err
+		}
+		folder := strings.TrimPrefix(path, "rehearsal"+string(filepath.Separator))
+		switch {
+		case strings.HasPrefix(parts[len(parts)-1], "."), parts[len(parts)-1] == "testdata":
+			return fs.SkipDir
+		case slices.Contains(told, folder):
+			return fs.SkipDir
+		case len(goes)+len(modules) > 0:
+			t.Errorf("docs/architecture.md does not tell of %s", path)
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDocsExamples: each example has a page, with what its readers look for, in that order,
+// and in the README's list. What it prints is held by the tests of the command rehearse.
+func TestDocsExamples(t *testing.T) {
+	t.Parallel()
+	examples, err := filepath.Glob("examples/*.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("examples: %q, %v", examples, err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, example := range examples {
+		page := strings.TrimSuffix(example, ".yaml") + ".md"
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var titles []string
+		for line := range strings.Lines(string(text)) {
+			if title, isTitle := strings.CutPrefix(line, "## "); isTitle {
+				titles = append(titles, strings.TrimSpace(title))
+			}
+		}
+		if want := []string{"Purpose", "Requirements", "Deploy", "Results", "Cleanup"}; !slices.Equal(titles, want) {
+			t.Errorf("%s has the sections %q, want %q", page, titles, want)
+		}
+		_, results, _ := strings.Cut(string(text), "## Results\n")
+		results, _, _ = strings.Cut(results, "\n## ")
+		for _, want := range []string{"```sh run\n", example, "```text output\n"} {
+			if !strings.Contains(results, want) {
+				t.Errorf("%s: its results have no %q", page, want)
+			}
+		}
+		if !strings.Contains(string(readme), "("+page+")") {
+			t.Errorf("README.md does not list %s", page)
+		}
+	}
+}

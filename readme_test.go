@@ -22,6 +22,27 @@ func TestReadmeSettings(t *testing.T) {
 	compareReadme(t, begin, end, settingsTable(t))
 }
 
+// TestReadmeAWS holds what README.md says of the last run on AWS equal to its record, and
+// that there was none while there is no record; UPDATE_GOLDEN=1 rewrites it.
+func TestReadmeAWS(t *testing.T) {
+	const begin, end = "<!-- aws: made of docs/records by UPDATE_GOLDEN=1 go test -run TestReadmeAWS . -->\n", "<!-- end of aws -->\n"
+	records, err := filepath.Glob("docs/records/*.md") // each begins with its date
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(records)
+	compareReadme(t, begin, end, awsLine(t, records))
+	if len(records) == 0 {
+		return
+	}
+	never := regexp.MustCompile(`(?i)not yet (?:been )?run on AWS`)
+	for _, p := range pages(t) {
+		if said := never.FindString(strings.Join(p.prose, " ")); said != "" {
+			t.Errorf("%s says %q, and there is %s", p.path, said, records[0])
+		}
+	}
+}
+
 // TestReadmeSoak holds what README.md says of the last soak equal to its record;
 // UPDATE_GOLDEN=1 rewrites it.
 func TestReadmeSoak(t *testing.T) {
@@ -59,6 +80,32 @@ func compareReadme(t *testing.T, begin, end, want string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// awsLine says how the last of the records of runs on AWS went.
+func awsLine(t *testing.T, records []string) string {
+	t.Helper()
+	if len(records) == 0 {
+		return "**Not yet run on AWS.**\n"
+	}
+	last := records[len(records)-1]
+	text, err := os.ReadFile(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	_, table, found := strings.Cut(string(text), "| step | result |\n|---|---|\n")
+	for line := range strings.Lines(table) {
+		step, result, isRow := strings.Cut(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if !isRow {
+			break
+		}
+		steps = append(steps, step+": "+result)
+	}
+	if !found || len(steps) == 0 {
+		t.Fatalf("%s has no table of steps and results, as aws-record.yml writes it", last)
+	}
+	return fmt.Sprintf("Last run on AWS: [%s](%s). %s.\n", strings.TrimSuffix(filepath.Base(last), ".md"), last, strings.Join(steps, "; "))
 }
 
 // soakLine says how the soak of docs/soak.md went. Each of its rows is of a test that

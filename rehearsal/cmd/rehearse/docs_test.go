@@ -36,8 +36,8 @@ const outputMark = "text output"
 const (
 	// markRun is for what the test runs as it is written: no world, no more than a minute.
 	markRun = "run"
-	// markCheck is for what takes longer. The test runs it with SOAK=1, and asks
-	// otherwise whether its commands and flags are there.
+	// markCheck is for what takes longer. The test runs it with SOAK=1, but for what of
+	// make's runs this test, and asks otherwise whether its commands and flags are there.
 	markCheck = "check"
 	// markAWS is for what needs an account or a cluster: its syntax is looked at.
 	markAWS = "aws"
@@ -89,10 +89,15 @@ func shellBlocks(page, text string) []block {
 	return all
 }
 
-// prelude makes the commands of the pages those of this checkout. Make's are looked up
-// and not run: among them are those that run this test.
+// prelude makes the commands of the pages those of this checkout. Of make's only the
+// README's two are run, and others looked up: among them are those that run this test.
 const prelude = `set -eu -o pipefail
-make() { command make --silent --dry-run -C "$CHECKOUT" "$@" >/dev/null; }
+make() {
+  case "$HOW $*" in
+  "run preview" | "run rehearse") command make --silent -C "$CHECKOUT" "$@" ;;
+  *) command make --silent --dry-run -C "$CHECKOUT" "$@" >/dev/null ;;
+  esac
+}
 bin/rehearse() {
   if [ "$HOW" = help ]; then set -- "$@" --help; fi
   "$COMMAND" -C "$CHECKOUT" "$@"

@@ -90,9 +90,13 @@ func run(ctx context.Context, s streams, args []string) int {
 
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "rehearse",
-		Short:         "Rehearse the stack without an AWS account",
-		Long:          "Rehearse runs this project's program under the real Pulumi engine, against a\nsimulated AWS account on this machine: preview plans the stack, run lives its\nwhole life on a real control plane with the real Karpenter. Nothing is created\nanywhere, and no credential is read.\n\n" + exitStatuses,
+		Use:   "rehearse",
+		Short: "Rehearse the stack without an AWS account",
+		Long:  "Rehearse runs this project's program under the real Pulumi engine, against a\nsimulated AWS account on this machine: preview plans the stack, run lives its\nwhole life on a real control plane with the real Karpenter. Nothing is created\nanywhere, and no credential is read; leftovers alone reads a real account.\n\nColours are for a terminal alone, and not where NO_COLOR is set.\n\n" + exitStatuses,
+		Example: `  rehearse preview
+  rehearse run --workload examples
+  rehearse forecast --workload k8s/ --slices 2,4,8
+  rehearse -C ../eks-gpu-slicing lint --workload k8s/`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -105,10 +109,11 @@ func newRoot(s streams) *cobra.Command {
 
 func newCleanTools(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "clean-tools",
-		Short: "Remove the tools that were built for the rehearsal",
-		Long:  "Remove the tools that were built for the rehearsal, for every checkout. The next\ncommand builds what it needs again.",
-		Args:  cobra.NoArgs,
+		Use:     "clean-tools",
+		Short:   "Remove the tools that were built for the rehearsal",
+		Long:    "Remove the tools that were built for the rehearsal, for every checkout. The next\ncommand builds what it needs again.\n\n" + exitStatuses,
+		Example: `  rehearse clean-tools`,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cache, err := toolcache.Open(os.Stderr)
 			if err != nil {

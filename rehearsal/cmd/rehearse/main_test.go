@@ -231,6 +231,32 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 	}
 }
 
+// Each command has examples, of flags that there are, and says what it ends with.
+func TestHelpHasExamples(t *testing.T) {
+	t.Parallel()
+	root := newRoot(streams{out: io.Discard, err: io.Discard})
+	for _, cmd := range append(root.Commands(), root) {
+		if cmd.Example == "" || !strings.Contains(cmd.Long, exitStatuses) {
+			t.Errorf("%s: its help has the examples %q, and after what it does:\n%s", cmd.CommandPath(), cmd.Example, cmd.Long)
+		}
+		for example := range strings.Lines(cmd.Example) {
+			example, _, _ = strings.Cut(strings.TrimSpace(example), " && ")
+			words := strings.Fields(strings.ReplaceAll(example, "'", ""))
+			// Anew for each: a flag that was given stays given.
+			of, args, err := newRoot(streams{out: io.Discard, err: io.Discard}).Find(words[1:])
+			if err == nil {
+				err = of.ParseFlags(args)
+			}
+			if err == nil {
+				err = errors.Join(of.ValidateRequiredFlags(), of.ValidateArgs(of.Flags().Args()))
+			}
+			if words[0] != root.Name() || cmd != root && of.Name() != cmd.Name() || err != nil {
+				t.Errorf("%s: the example %q is of %s: %v", cmd.CommandPath(), example, of.CommandPath(), err)
+			}
+		}
+	}
+}
+
 // The files of a side without any are none, and what was found is said all the same.
 func TestComment(t *testing.T) {
 	t.Parallel()

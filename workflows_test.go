@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// TestWorkflows holds what the workflows promise whoever lets them run: an action is a
+// commit, a token may no more than it needs, what a stranger has written is never a part of
+// a script, and what runs their code has no secrets.
+func TestWorkflows(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(".github/workflows/*.yml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("workflows: %q, %v", files, err)
+	}
+	pinned := regexp.MustCompile(`^\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	uses := regexp.MustCompile(`(?m)^\s*(?:- )?uses: (.*)$`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w workflow
+		if err := yaml.Unmarshal(text, &w); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, m := range uses.FindAllStringSubmatch(string(text), -1) {
+			if !pinned.MatchString(m[1]) {
+				t.Errorf("%s: %q is no commit with its release in a comment", file, m[1])
+			}
+		}
+		for scope, access := range w.Permissions {
+			if scope != "contents" || access != "read" {
+				t.Errorf("%s: all jobs may %s %s; let the job have it that needs it", file, access, scope)
+			}
+		}
+		if w.Permissions == nil {
+			t.Errorf("%s: it says nothing of permissions: the repository's default may be to write", file)
+		}
+		if _, target := w.On["pull_request_target"]; target {
+			t.Errorf("%s: pull_request_target runs beside secrets what a stranger has written", file)
+		}
+		_, proposed := w.On["pull_request"]
+		for name, j := range w.Jobs {
+			j.check(t, file+", "+name, proposed)
+		}
+	}
+}
+
+// workflow is what is looked at of a file.
+type workflow struct {
+	On          triggers
+	Permissions map[string]string
+	Jobs        map[string]job
+}
+
+// triggers are the events that start a workflow.
+type triggers map[string]yaml.Node
+
+type job struct {
+	If, Environment string
+	Permissions     map[string]string
+	Timeout         int `yaml:"timeout-minutes"`
+	Steps           []struct {
+		Uses, Run string
+		With      map[string]string
+	}
+}
+
+// check looks at a job; proposed is for one that runs the code of a pull request.
+func (j job) check(t *testing.T, name string, proposed bool) {
+	t.Helper()
+	if j.Timeout == 0 {
+		t.Errorf("%s: it has no timeout-minutes", name)
+	}
+	for scope, access := range j.Permissions {
+		switch {
+		case access != "write" || !proposed:
+		case scope == "id-token" && j.Environment != "" && strings.Contains(j.If, "head.repo.full_name == github.repository"):
+		default:
+			t.Errorf("%s: the code of a pull request may write %s", name, scope)
+		}
+	}
+	for _, s := range j.Steps {
+		if strings.Contains(s.Run, "${{") {
+			t.Errorf("%s: an expression in a script is a part of it, whoever wrote it; take it by env:\n%s", name, s.Run)
+		}
+		action, _, _ := strings.Cut(s.Uses, "@")
+		switch {
+		case action == "actions/checkout" && s.With["persist-credentials"] != "false" && j.Permissions["contents"] != "write":
+			t.Errorf("%s: checkout leaves its token in the folder", name)
+		case action == "actions/cache" && !strings.Contains(s.With["key"], "hashFiles('go.sum', 'rehearsal/go.sum'"):
+			t.Errorf("%s: the cache is not of the modules: %s", name, s.With["key"])
+		case action == "actions/setup-go" && !strings.Contains(s.With["cache-dependency-path"], "go.sum"):
+			t.Errorf("%s: Go's cache is not of the modules", name)
+		}
+	}
+}
