@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +23,7 @@ import (
 func TestControllerIsRefused(t *testing.T) {
 	t.Parallel()
 	const ownResource, ownRequest, pool = "aws:ResourceTag/kubernetes.io/cluster/OWN", "aws:RequestTag/kubernetes.io/cluster/OWN", "karpenter.sh/nodepool"
+	const anyProfile = "arn:aws:iam::111122223333:instance-profile/*"
 	anyRequestTags := func(sid string) []loosening {
 		return []loosening{{sid: sid, operator: "StringEquals", key: ownRequest}, {sid: sid, operator: "StringEquals", key: "aws:RequestTag/eks:eks-cluster-name"}, {sid: sid, operator: "StringLike", key: "aws:RequestTag/" + pool}}
 	}
@@ -162,7 +165,7 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.RemoveRoleFromInstanceProfile(t.Context(), &iam.RemoveRoleFromInstanceProfileInput{InstanceProfileName: &e.other.profile, RoleName: &e.other.nodeRole})
 				return err
 			},
-			"iam:RemoveRoleFromInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:RemoveRoleFromInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"filling another cluster's profile": {
 			func(e *estate) error {
@@ -172,18 +175,18 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.AddRoleToInstanceProfile(t.Context(), &iam.AddRoleToInstanceProfileInput{InstanceProfileName: &e.other.profile, RoleName: &e.own.nodeRole})
 				return err
 			},
-			"iam:AddRoleToInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:AddRoleToInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"deleting another cluster's profile": {
 			func(e *estate) error {
 				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: &e.other.profile})
 				return err
 			},
-			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"deleting a profile of its name in another region": {
 			func(e *estate) error {
-				if _, err := e.account.CreateInstanceProfile("elsewhere", "", with(e.own.profileTags, "topology.kubernetes.io/region", "eu-west-1")); err != nil {
+				if _, err := e.account.CreateInstanceProfile("elsewhere", e.own.profilePath, with(e.own.profileTags, "topology.kubernetes.io/region", "eu-west-1")); err != nil {
 					return err
 				}
 				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: aws.String("elsewhere")})
@@ -196,7 +199,7 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.TagInstanceProfile(t.Context(), &iam.TagInstanceProfileInput{InstanceProfileName: &e.other.profile, Tags: profileTagList(e.own.profileTags)})
 				return err
 			},
-			"iam:TagInstanceProfile", []loosening{{sid: "TagProfile", operator: "StringEquals", key: ownResource}},
+			"iam:TagInstanceProfile", []loosening{{sid: "TagProfile", resource: anyProfile}, {sid: "TagProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"giving its profile to another cluster": {
 			func(e *estate) error {
@@ -209,10 +212,41 @@ func TestControllerIsRefused(t *testing.T) {
 		},
 		"a profile without the owner's tag": {
 			func(e *estate) error {
-				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Tags: profileTagList(with(e.own.profileTags, "kubernetes.io/cluster/"+e.own.cluster, ""))})
+				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Path: &e.own.profilePath, Tags: profileTagList(with(e.own.profileTags, "kubernetes.io/cluster/"+e.own.cluster, ""))})
 				return err
 			},
 			"iam:CreateInstanceProfile", []loosening{{sid: "CreateProfile", operator: "StringEquals", key: ownRequest}},
+		},
+		"a profile among another cluster's": {
+			func(e *estate) error {
+				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Path: &e.other.profilePath, Tags: profileTagList(e.own.profileTags)})
+				return err
+			},
+			"iam:CreateInstanceProfile", []loosening{{sid: "CreateProfile", resource: anyProfile}},
+		},
+		"deleting a profile that bears its tags among another cluster's": {
+			func(e *estate) error {
+				if _, err := e.account.CreateInstanceProfile("p", e.other.profilePath, e.own.profileTags); err != nil {
+					return err
+				}
+				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: aws.String("p")})
+				return err
+			},
+			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}},
+		},
+		"reading another cluster's profile": {
+			func(e *estate) error {
+				_, err := e.iam.GetInstanceProfile(t.Context(), &iam.GetInstanceProfileInput{InstanceProfileName: &e.other.profile})
+				return err
+			},
+			"iam:GetInstanceProfile", []loosening{{sid: "ReadProfile", resource: anyProfile}},
+		},
+		"seeking a profile of another cluster's name": {
+			func(e *estate) error {
+				_, err := e.iam.GetInstanceProfile(t.Context(), &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(e.other.cluster + "_2")})
+				return err
+			},
+			"iam:GetInstanceProfile", []loosening{{sid: "SeekProfile", resource: anyProfile}},
 		},
 		"looking at another cluster": {
 			func(e *estate) error {
@@ -266,10 +300,16 @@ func TestControllerMayWork(t *testing.T) {
 			e.ok(err)
 			_, err = e.ec2.DeleteLaunchTemplate(ctx, &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: &e.own.template})
 			e.ok(err)
-			name := aws.String("p")
-			_, err = e.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: profileTagList(e.own.profileTags)})
+			name := aws.String(e.own.cluster + "_2")
+			var none *iamtypes.NoSuchEntityException
+			if _, err := e.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name}); !errors.As(err, &none) {
+				t.Errorf("a profile that is not there: %v", err)
+			}
+			_, err = e.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Path: &e.own.profilePath, Tags: profileTagList(e.own.profileTags)})
 			e.ok(err)
 			_, err = e.iam.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: name, RoleName: &e.own.nodeRole})
+			e.ok(err)
+			_, err = e.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name})
 			e.ok(err)
 			_, err = e.iam.TagInstanceProfile(ctx, &iam.TagInstanceProfileInput{InstanceProfileName: name, Tags: profileTagList(e.own.profileTags)})
 			e.ok(err)
@@ -286,7 +326,7 @@ func TestControllerMayWork(t *testing.T) {
 			}
 			want := []string{
 				"ec2:CreateFleet", "ec2:CreateTags", "ec2:DeleteLaunchTemplate", "ec2:RunInstances", "ec2:TerminateInstances", "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile",
-				"iam:DeleteInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
+				"iam:DeleteInstanceProfile", "iam:GetInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
 			}
 			var needed []string
 			for _, g := range e.handler.Needed(roleARN(e.own.cluster + "-karpenter-" + e.region)) {
