@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
+
+	"eks-gpu-slicing/rehearsal/account"
 )
 
 // TestControllerIsRefused: what the controller must not do is denied by the program's policies, and by
@@ -334,6 +337,55 @@ func TestControllerMayWork(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, slices.Compact(needed)); diff != "" {
 				t.Errorf("needed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestQueueTakesOwnRulesEvents: the policy of the program's queue lets in what its own rules send, and
+// not what another rule of the account does, which is the same principal to SQS; without the condition
+// that says so it would.
+func TestQueueTakesOwnRulesEvents(t *testing.T) {
+	t.Parallel()
+	// As the queue's policy and ../../../karpenter/queue.go name them.
+	own := []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"}
+	for _, dir := range stacks(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t, dir)
+			policy := readFile(t, filepath.Join(dir, "queue-policy.json"))
+			take := func(policy string) []account.FailedInvocation {
+				t.Helper()
+				e.ok(e.account.SetQueueAttributes(e.own.queueURL, map[string]string{"Policy": policy}))
+				before := len(e.account.FailedInvocations())
+				e.account.SendEvent("aws.ec2", "EC2 Instance Rebalance Recommendation", nil, map[string]string{})
+				return e.account.FailedInvocations()[before:]
+			}
+			rule := func(name string) {
+				t.Helper()
+				_, err := e.account.PutRule(account.EventRule{Name: name, EventPattern: `{"source":["aws.ec2"]}`})
+				e.ok(err)
+				e.ok(e.account.PutTarget("", name, account.EventTarget{ID: "karpenter", ARN: "arn:aws:sqs:" + e.region + ":111122223333:" + e.own.queue}))
+			}
+			for _, name := range own {
+				rule(e.own.cluster + "-karpenter-" + name)
+			}
+			if failed := take(policy); len(failed) != 0 {
+				t.Errorf("its own rules' events do not get in: %+v", failed)
+			}
+			rule("others")
+			if failed := take(policy); len(failed) != 1 || failed[0].Rule != "others" || !strings.Contains(failed[0].Reason, "is not authorized to perform: sqs:SendMessage") {
+				t.Errorf("another rule's event: %+v, want it refused", failed)
+			}
+			var document map[string]any
+			e.ok(json.Unmarshal([]byte(policy), &document))
+			statements, _ := document["Statement"].([]any)
+			send, _ := statements[0].(map[string]any)
+			loosening{sid: "Send", operator: "ArnEquals", key: "aws:SourceArn"}.apply(t, send)
+			loose, err := json.Marshal(document)
+			e.ok(err)
+			if failed := take(string(loose)); len(failed) != 0 {
+				t.Errorf("without what refuses it: %+v", failed)
 			}
 		})
 	}
