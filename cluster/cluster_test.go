@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 
 	"eks-gpu-slicing/internal/settings"
 )
@@ -34,12 +37,59 @@ func TestDaemonSets(t *testing.T) {
 
 func TestWorldOpen(t *testing.T) {
 	t.Parallel()
-	if got := worldOpen([]string{"203.0.113.0/24", "10.0.0.0/8"}); len(got) > 0 {
-		t.Errorf("of an endpoint for some: %q", got)
+	const mend = `pulumi config set --path 'publicAccessCidrs[%s]' "$(curl -s https://checkip.amazonaws.com)/32"`
+	most := []string{ // without what is private
+		"0.0.0.0/5", "8.0.0.0/7", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2", "128.0.0.0/3", "160.0.0.0/5", "168.0.0.0/6",
+		"172.0.0.0/12", "172.32.0.0/11", "172.64.0.0/10", "172.128.0.0/9", "173.0.0.0/8", "174.0.0.0/7", "176.0.0.0/4", "192.0.0.0/9", "192.128.0.0/11",
+		"192.160.0.0/13", "192.169.0.0/16", "192.170.0.0/15", "192.172.0.0/14", "192.176.0.0/12", "192.192.0.0/10", "193.0.0.0/8", "194.0.0.0/7", "196.0.0.0/6",
+		"200.0.0.0/5", "208.0.0.0/4",
 	}
-	got := worldOpen([]string{"203.0.113.0/24", "0.0.0.0/0"})
-	want := `pulumi config set --path 'publicAccessCidrs[1]' "$(curl -s https://checkip.amazonaws.com)/32"`
-	if len(got) != 1 || !strings.HasSuffix(got[0], "mend: "+want) {
-		t.Errorf("of an endpoint for all: %q, want the mend %q", got, want)
+	for name, tc := range map[string]struct {
+		cidrs []string
+		mend  string // "" for no warning
+	}{
+		"nobody":               {nil, ""},
+		"some":                 {[]string{"203.0.113.0/24", "10.0.0.0/8"}, ""},
+		"all":                  {[]string{"0.0.0.0/0"}, strings.ReplaceAll(mend, "%s", "0")},
+		"all beside some":      {[]string{"203.0.113.0/24", "0.0.0.0/0"}, strings.ReplaceAll(mend, "%s", "1")},
+		"one half":             {[]string{"0.0.0.0/1"}, ""},
+		"the other half":       {[]string{"128.0.0.0/1"}, ""},
+		"both halves":          {[]string{"0.0.0.0/1", "128.0.0.0/1"}, "pulumi config rm publicAccessCidrs && " + strings.ReplaceAll(mend, "%s", "0")},
+		"halves that overlap":  {[]string{"128.0.0.0/1", "203.0.113.0/24", "64.0.0.0/2", "0.0.0.0/2"}, "pulumi config rm publicAccessCidrs && " + strings.ReplaceAll(mend, "%s", "0")},
+		"all that is public":   {most, "pulumi config rm publicAccessCidrs && " + strings.ReplaceAll(mend, "%s", "0")},
+		"all public but a /16": {slices.DeleteFunc(slices.Clone(most), func(s string) bool { return s == "192.169.0.0/16" }), ""},
+		"all of IPv6":          {[]string{"::/0"}, strings.ReplaceAll(mend, "%s", "0")},
+		"halves of IPv6":       {[]string{"2000::/4", "3000::/4"}, "pulumi config rm publicAccessCidrs && " + strings.ReplaceAll(mend, "%s", "0")},
+		"some of IPv6":         {[]string{"2001:db8::/32"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := worldOpen(tc.cidrs)
+			if tc.mend == "" && len(got) > 0 {
+				t.Errorf("warned: %q", got)
+			}
+			if tc.mend != "" && (len(got) != 1 || !strings.HasSuffix(got[0], "; mend: "+tc.mend)) {
+				t.Errorf("got %q, want the mend %q", got, tc.mend)
+			}
+		})
+	}
+}
+
+func TestOthersOpen(t *testing.T) {
+	t.Parallel()
+	s := &settings.Settings{ClusterName: "platform", Region: "us-west-1"}
+	for name, vpc := range map[string]eks.GetClusterVpcConfig{
+		"private":  {EndpointPrivateAccess: true, PublicAccessCidrs: []string{"0.0.0.0/0"}}, // as EKS leaves them
+		"for some": {EndpointPublicAccess: true, PublicAccessCidrs: []string{"203.0.113.0/24"}},
+	} {
+		if got := othersOpen(s, vpc); got != "" {
+			t.Errorf("of an endpoint that is %s: %s", name, got)
+		}
+	}
+	const want = `: aws eks update-cluster-config --region us-west-1 --name platform --resources-vpc-config endpointPrivateAccess=true,publicAccessCidrs="$(curl -s https://checkip.amazonaws.com)/32"`
+	for _, cidrs := range [][]string{{"0.0.0.0/0"}, {"0.0.0.0/1", "128.0.0.0/1"}, {"203.0.113.0/24", "::/0"}} {
+		if got := othersOpen(s, eks.GetClusterVpcConfig{EndpointPublicAccess: true, PublicAccessCidrs: cidrs}); !strings.HasSuffix(got, want) {
+			t.Errorf("of an endpoint for %q: %q, want the mend %q", cidrs, got, want)
+		}
 	}
 }

@@ -76,6 +76,11 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 	if err := warnPrivate(ctx, s, found.VpcConfig); err != nil {
 		return nil, err
 	}
+	if open := othersOpen(s, found.VpcConfig); open != "" {
+		if err := ctx.Log.Warn(open, nil); err != nil {
+			return nil, err
+		}
+	}
 	e.Network, err = nodeNetwork(ctx, s, found.VpcConfig, opts...)
 	if err := problems.Collect(err); err != nil {
 		return nil, err

@@ -56,7 +56,10 @@ func ControllerPolicies(args PolicyArgs) []Policy {
 	}
 }
 
-// ec2ARNs are the ARNs of EC2 resources of this region, in any account.
+// ownARNs are the ARNs of EC2 resources of this account and region.
+func (p PolicyArgs) ownARNs(kinds ...string) []string { return p.ec2ARNs(p.Account.ID, kinds...) }
+
+// ec2ARNs are the ARNs of EC2 resources of this region and an account.
 func (p PolicyArgs) ec2ARNs(account string, kinds ...string) []string {
 	var arns []string
 	for _, kind := range kinds {
@@ -95,36 +98,36 @@ func launchStatements(p PolicyArgs) []iampolicy.Statement {
 			Sid:    "LaunchFrom",
 			Action: launch,
 			Resource: append(p.ec2ARNs("", "image", "snapshot"), // Amazon's own carry no account
-				p.ec2ARNs("*", "security-group", "subnet", "capacity-reservation")...),
+				p.ec2ARNs("*", "security-group", "subnet", "capacity-reservation")...), // others share theirs
 		},
 		{
 			Sid:       "LaunchFromOwnTemplates",
 			Action:    launch,
-			Resource:  p.ec2ARNs("*", "launch-template"),
+			Resource:  p.ownARNs("launch-template"),
 			Condition: p.ownTags(resourceTag),
 		},
 		{
 			Sid:       "LaunchTagged",
 			Action:    launch,
-			Resource:  p.ec2ARNs("*", "instance", "volume", "network-interface", "spot-instances-request"),
+			Resource:  p.ownARNs("instance", "volume", "network-interface", "spot-instances-request"),
 			Condition: p.taggedAtCreation(),
 		},
 		{
 			Sid:       "FleetTagged",
 			Action:    []string{"ec2:CreateFleet"},
-			Resource:  p.ec2ARNs("*", "fleet"),
+			Resource:  p.ownARNs("fleet"),
 			Condition: p.taggedAtCreation(),
 		},
 		{
 			Sid:       "TemplateTagged",
 			Action:    []string{"ec2:CreateLaunchTemplate"},
-			Resource:  p.ec2ARNs("*", "launch-template"),
+			Resource:  p.ownARNs("launch-template"),
 			Condition: p.taggedAtCreation(),
 		},
 		{
 			Sid:       "TagAtCreation",
 			Action:    []string{"ec2:CreateTags"},
-			Resource:  p.ec2ARNs("*", made...),
+			Resource:  p.ownARNs(made...),
 			Condition: creation,
 		},
 	}
@@ -138,19 +141,19 @@ func lifecycleStatements(p PolicyArgs) []iampolicy.Statement {
 		{
 			Sid:       "TagOwnInstances",
 			Action:    []string{"ec2:CreateTags"},
-			Resource:  p.ec2ARNs("*", "instance"),
+			Resource:  p.ownARNs("instance"),
 			Condition: late,
 		},
 		{
 			Sid:       "EndOwnInstances",
 			Action:    []string{"ec2:TerminateInstances"},
-			Resource:  p.ec2ARNs("*", "instance"),
+			Resource:  p.ownARNs("instance"),
 			Condition: p.ownTags(resourceTag),
 		},
 		{
 			Sid:       "DeleteOwnTemplates",
 			Action:    []string{"ec2:DeleteLaunchTemplate"},
-			Resource:  p.ec2ARNs("*", "launch-template"),
+			Resource:  p.ownARNs("launch-template"),
 			Condition: p.ownTags(resourceTag),
 		},
 		{
@@ -173,8 +176,14 @@ func (p PolicyArgs) profileTags(where string) iampolicy.Conditions {
 	}
 }
 
+// ownProfiles are the ARNs of the instance profiles that Karpenter makes for the cluster: it
+// puts them under this path since 1.7 (FormatPath of its pkg/providers/instanceprofile).
+func (p PolicyArgs) ownProfiles() []string {
+	return []string{p.Account.IAM(fmt.Sprintf("instance-profile/karpenter/%s/%s/*", p.Account.Region, p.Cluster))}
+}
+
 func profileStatements(p PolicyArgs) []iampolicy.Statement {
-	profiles := []string{p.Account.IAM("instance-profile/*")}
+	profiles := p.ownProfiles()
 	tagging := p.profileTags(requestTag)
 	existing := p.profileTags(resourceTag)
 	// A profile that Karpenter made before it set this tag must stay taggable.
@@ -197,8 +206,12 @@ func profileStatements(p PolicyArgs) []iampolicy.Statement {
 			Condition: existing,
 		},
 		{Sid: "ReadProfile", Action: []string{"iam:GetInstanceProfile"}, Resource: profiles},
+		// Karpenter looks for a profile before it makes it, and for one of before 1.7 before
+		// its class is gone. IAM knows no path of a profile that is not there, and Karpenter
+		// takes a denial for an answer that it must have: it has to hear that there is none.
+		{Sid: "SeekProfile", Action: []string{"iam:GetInstanceProfile"}, Resource: []string{p.Account.IAM("instance-profile/" + p.Cluster + "_*")}},
 		// Without it an EC2NodeClass is never gone (karpenter-provider-aws issue
-		// 9185). IAM knows no narrower resource for the list.
+		// 9185). IAM's reference has no narrower resource for the list.
 		{Sid: "ListProfiles", Action: []string{"iam:ListInstanceProfiles"}, Resource: []string{"*"}},
 	}
 }

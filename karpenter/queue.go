@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/internal/iampolicy"
+	"eks-gpu-slicing/internal/settings"
 )
 
 // retentionSeconds: a warning older than this is about an instance that is gone.
@@ -28,6 +29,11 @@ var eventRules = []eventRule{
 	{"capacity-reservation", "aws.ec2", "EC2 Capacity Reservation Instance Interruption Warning"},
 }
 
+// fullName is the rule's name in the account.
+func (r eventRule) fullName(s *settings.Settings) string {
+	return s.Name("karpenter-"+r.name, 64) // PutRule's limit
+}
+
 // pattern is the rule's event pattern.
 func (r eventRule) pattern() (string, error) {
 	text, err := json.Marshal(map[string][]string{"source": {r.source}, "detail-type": {r.detailType}})
@@ -37,14 +43,16 @@ func (r eventRule) pattern() (string, error) {
 	return string(text), nil
 }
 
-// queuePolicy lets EventBridge send to the queue, and nobody without TLS.
-func queuePolicy(arn string) iampolicy.Document {
+// queuePolicy lets the rules send to the queue, and nobody without TLS. Without the
+// rules any account's could: EventBridge sends for all of them as the same principal.
+func queuePolicy(arn string, rules []string) iampolicy.Document {
 	return iampolicy.New(
 		iampolicy.Statement{
 			Sid:       "Send",
-			Principal: iampolicy.Services("events.amazonaws.com", "sqs.amazonaws.com"),
+			Principal: iampolicy.Services("events.amazonaws.com"),
 			Action:    []string{"sqs:SendMessage"},
 			Resource:  []string{arn},
+			Condition: iampolicy.Conditions{"ArnEquals": {"aws:SourceArn": rules}},
 		},
 		iampolicy.Statement{
 			Sid: "DenyPlainHTTP", Effect: "Deny",
@@ -68,9 +76,13 @@ func (k *Karpenter) addQueue(ctx *pulumi.Context, name string, args *Args, opts 
 		return nil, fmt.Errorf("interruption queue: %w", err)
 	}
 	k.Queue = queue.Name
+	var rules []string // known by their names, so that the policy waits for none
+	for _, r := range eventRules {
+		rules = append(rules, args.Account.ARN("events", "rule/"+r.fullName(s)))
+	}
 	policy, err := sqs.NewQueuePolicy(ctx, name+"-interruptions", &sqs.QueuePolicyArgs{
 		QueueUrl: queue.Url,
-		Policy:   pulumi.String(queuePolicy(args.Account.ARN("sqs", queueName(s))).JSON()),
+		Policy:   pulumi.String(queuePolicy(args.Account.ARN("sqs", queueName(s)), rules).JSON()),
 	}, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("policy of the interruption queue: %w", err)
@@ -83,7 +95,7 @@ func (k *Karpenter) addQueue(ctx *pulumi.Context, name string, args *Args, opts 
 		}
 		rule, err := cloudwatch.NewEventRule(ctx, name+"-"+r.name, &cloudwatch.EventRuleArgs{
 			// PutRule overwrites a rule of the name: it must be nobody else's.
-			Name:         pulumi.String(s.Name("karpenter-"+r.name, 64)), // PutRule's limit
+			Name:         pulumi.String(r.fullName(s)),
 			Description:  pulumi.String(r.detailType + " for Karpenter"),
 			EventPattern: pulumi.String(pattern),
 		}, opts...)

@@ -265,7 +265,7 @@ func TestVersionsAgree(t *testing.T) {
 }
 
 // TestPoliciesAreIAMs decodes the policies: the grammar's own keys, no wildcard
-// action that allows.
+// action that allows, and no resources of other accounts but those that accounts share.
 func TestPoliciesAreIAMs(t *testing.T) {
 	t.Parallel()
 	type statement struct {
@@ -274,6 +274,7 @@ func TestPoliciesAreIAMs(t *testing.T) {
 		Action, Resource []string
 		Condition        map[string]map[string][]string
 	}
+	shared := []string{"security-group/*", "subnet/*", "capacity-reservation/*"}
 	policies := map[string]int{"dev": 9, "prod": 10} // with the one of its secrets key
 	eachStack(t, wholeStacks, func(t *testing.T, dir string) {
 		for _, file := range files(t, policies[filepath.Base(dir)], dir, "*.json") {
@@ -291,9 +292,17 @@ func TestPoliciesAreIAMs(t *testing.T) {
 				t.Errorf("%s: %v", file, err)
 			}
 			for _, s := range document.Statement {
+				if s.Effect != "Allow" {
+					continue
+				}
 				for _, action := range s.Action {
-					if s.Effect == "Allow" && strings.Contains(action, "*") {
+					if strings.Contains(action, "*") {
 						t.Errorf("%s: %s allows %s", file, s.Sid, action)
+					}
+				}
+				for _, arn := range s.Resource {
+					if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] == "*" && !slices.Contains(shared, parts[5]) {
+						t.Errorf("%s: %s allows it on %s of any account", file, s.Sid, parts[5])
 					}
 				}
 			}

@@ -85,7 +85,7 @@ func (s *story) actionsOf(part string) []string {
 	}
 	var all []string
 	for _, p := range policies {
-		if strings.Contains(p.Name(), "-karpenter-"+part+"-") {
+		if partOf(p) == part {
 			for _, g := range p.Grants() {
 				if unused()[nameOf(g)] == "" {
 					all = append(all, g.Action)

@@ -162,11 +162,14 @@ func TestNoCredentialReachesABuild(t *testing.T) {
 	for _, name := range []string{
 		"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG",
 		"GOOGLE_APPLICATION_CREDENTIALS", "GITHUB_TOKEN", "ARM_CLIENT_SECRET", "NPM_TOKEN",
+		"npm_config__auth", "NPM_CONFIG__AUTHTOKEN", "npm_config__password", "NPM_CONFIG_KEY", "MISE_GITHUB_TOKEN",
+		"npm_config_//registry.example.test/:_authToken", // a shell does not show it
 	} {
 		t.Setenv(name, "poison")
 	}
 	t.Setenv("GOPROXY", "https://proxy.example.test")
 	t.Setenv("https_proxy", "http://proxy.example.test")
+	t.Setenv("npm_config_registry", "https://registry.example.test")
 	cache, _ := newCache(t)
 	checkout := t.TempDir()
 	writeCheckout(t, checkout)
@@ -178,7 +181,12 @@ func TestNoCredentialReachesABuild(t *testing.T) {
 	if strings.Contains(string(text), "poison") {
 		t.Errorf("go got a credential:\n%s", text)
 	}
-	for _, needed := range []string{"GOPROXY", "https_proxy", "HOME", "PATH"} {
+	for _, v := range Environment() {
+		if strings.HasSuffix(v, "=poison") {
+			t.Errorf("children get the credential %s", v)
+		}
+	}
+	for _, needed := range []string{"GOPROXY", "https_proxy", "npm_config_registry", "HOME", "PATH"} {
 		if !regexp.MustCompile(`(?m)^export ` + needed + `=`).Match(text) {
 			t.Errorf("go did not get %s:\n%s", needed, text)
 		}

@@ -2,13 +2,15 @@ package toolcache
 
 import (
 	"os"
+	"slices"
 	"strings"
 )
 
 // Environment is the environment of go, npm and of the programs that are
 // asked for their versions: the user's, as far as it says where programs,
 // caches, proxies and registries are. Nothing of AWS, Pulumi, Kubernetes or
-// another cloud is in it.
+// another cloud is in it, and no token or password: those for registries belong
+// into files, such as .netrc and .npmrc, which the tools read by themselves.
 func Environment() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -38,8 +40,14 @@ func buildsNeed(name string) bool {
 		"NVM_", "ASDF_", "MISE_", "VOLTA_", "FNM_", "NODENV_", // version managers, whose node is a script that reads them
 	} {
 		if strings.HasPrefix(name, prefix) {
-			return true
+			return !secret(name)
 		}
 	}
 	return false
+}
+
+// secret tells a variable that may hold a credential, such as NPM_CONFIG__AUTHTOKEN or
+// MISE_GITHUB_TOKEN, by its name.
+func secret(name string) bool {
+	return name == "NPM_CONFIG_KEY" || slices.ContainsFunc([]string{"AUTH", "TOKEN", "PASSWORD", "SECRET"}, func(word string) bool { return strings.Contains(name, word) })
 }

@@ -36,6 +36,8 @@ type holdings struct {
 	cluster, nodeRole, queue, queueURL string
 	// instance is one of Karpenter's, controller one of the managed node group's.
 	instance, controller, template, profile, group, image string
+	// profilePath is where Karpenter puts the cluster's instance profiles.
+	profilePath string
 	// ownership are the tags of what Karpenter launches, profileTags those of its profiles.
 	ownership, profileTags map[string]string
 }
@@ -151,7 +153,7 @@ func (e *estate) ok(err error) {
 // hold makes a cluster and what Karpenter makes for it.
 func (e *estate) hold(cluster string) holdings {
 	e.Helper()
-	h := holdings{cluster: cluster, nodeRole: cluster + "-karpenter-node-" + e.region, queue: cluster + "-karpenter", profile: cluster + "_1"}
+	h := holdings{cluster: cluster, nodeRole: cluster + "-karpenter-node-" + e.region, queue: cluster + "-karpenter", profile: cluster + "_1", profilePath: "/karpenter/" + e.region + "/" + cluster + "/1/"}
 	h.ownership = map[string]string{"kubernetes.io/cluster/" + cluster: "owned", "eks:eks-cluster-name": cluster, "karpenter.sh/nodepool": "gpu"}
 	h.profileTags = map[string]string{
 		"kubernetes.io/cluster/" + cluster: "owned", "eks:eks-cluster-name": cluster,
@@ -178,7 +180,7 @@ func (e *estate) hold(cluster string) holdings {
 	h.queueURL = q.URL
 	_, err = e.account.SendMessage(q.URL, "{}")
 	e.ok(err)
-	_, err = e.account.CreateInstanceProfile(h.profile, "/karpenter/"+e.region+"/"+cluster+"/1/", h.profileTags)
+	_, err = e.account.CreateInstanceProfile(h.profile, h.profilePath, h.profileTags)
 	e.ok(err)
 	e.ok(e.account.AddRoleToInstanceProfile(h.profile, h.nodeRole))
 	image, err := e.account.GetParameter("/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/image_id")

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"encoding/json"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,9 +13,12 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
+
+	"eks-gpu-slicing/rehearsal/account"
 )
 
 // TestControllerIsRefused: what the controller must not do is denied by the program's policies, and by
@@ -21,6 +26,7 @@ import (
 func TestControllerIsRefused(t *testing.T) {
 	t.Parallel()
 	const ownResource, ownRequest, pool = "aws:ResourceTag/kubernetes.io/cluster/OWN", "aws:RequestTag/kubernetes.io/cluster/OWN", "karpenter.sh/nodepool"
+	const anyProfile = "arn:aws:iam::111122223333:instance-profile/*"
 	anyRequestTags := func(sid string) []loosening {
 		return []loosening{{sid: sid, operator: "StringEquals", key: ownRequest}, {sid: sid, operator: "StringEquals", key: "aws:RequestTag/eks:eks-cluster-name"}, {sid: sid, operator: "StringLike", key: "aws:RequestTag/" + pool}}
 	}
@@ -162,7 +168,7 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.RemoveRoleFromInstanceProfile(t.Context(), &iam.RemoveRoleFromInstanceProfileInput{InstanceProfileName: &e.other.profile, RoleName: &e.other.nodeRole})
 				return err
 			},
-			"iam:RemoveRoleFromInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:RemoveRoleFromInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"filling another cluster's profile": {
 			func(e *estate) error {
@@ -172,18 +178,18 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.AddRoleToInstanceProfile(t.Context(), &iam.AddRoleToInstanceProfileInput{InstanceProfileName: &e.other.profile, RoleName: &e.own.nodeRole})
 				return err
 			},
-			"iam:AddRoleToInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:AddRoleToInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"deleting another cluster's profile": {
 			func(e *estate) error {
 				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: &e.other.profile})
 				return err
 			},
-			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
+			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}, {sid: "ChangeOwnProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"deleting a profile of its name in another region": {
 			func(e *estate) error {
-				if _, err := e.account.CreateInstanceProfile("elsewhere", "", with(e.own.profileTags, "topology.kubernetes.io/region", "eu-west-1")); err != nil {
+				if _, err := e.account.CreateInstanceProfile("elsewhere", e.own.profilePath, with(e.own.profileTags, "topology.kubernetes.io/region", "eu-west-1")); err != nil {
 					return err
 				}
 				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: aws.String("elsewhere")})
@@ -196,7 +202,7 @@ func TestControllerIsRefused(t *testing.T) {
 				_, err := e.iam.TagInstanceProfile(t.Context(), &iam.TagInstanceProfileInput{InstanceProfileName: &e.other.profile, Tags: profileTagList(e.own.profileTags)})
 				return err
 			},
-			"iam:TagInstanceProfile", []loosening{{sid: "TagProfile", operator: "StringEquals", key: ownResource}},
+			"iam:TagInstanceProfile", []loosening{{sid: "TagProfile", resource: anyProfile}, {sid: "TagProfile", operator: "StringEquals", key: ownResource}},
 		},
 		"giving its profile to another cluster": {
 			func(e *estate) error {
@@ -209,10 +215,41 @@ func TestControllerIsRefused(t *testing.T) {
 		},
 		"a profile without the owner's tag": {
 			func(e *estate) error {
-				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Tags: profileTagList(with(e.own.profileTags, "kubernetes.io/cluster/"+e.own.cluster, ""))})
+				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Path: &e.own.profilePath, Tags: profileTagList(with(e.own.profileTags, "kubernetes.io/cluster/"+e.own.cluster, ""))})
 				return err
 			},
 			"iam:CreateInstanceProfile", []loosening{{sid: "CreateProfile", operator: "StringEquals", key: ownRequest}},
+		},
+		"a profile among another cluster's": {
+			func(e *estate) error {
+				_, err := e.iam.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p"), Path: &e.other.profilePath, Tags: profileTagList(e.own.profileTags)})
+				return err
+			},
+			"iam:CreateInstanceProfile", []loosening{{sid: "CreateProfile", resource: anyProfile}},
+		},
+		"deleting a profile that bears its tags among another cluster's": {
+			func(e *estate) error {
+				if _, err := e.account.CreateInstanceProfile("p", e.other.profilePath, e.own.profileTags); err != nil {
+					return err
+				}
+				_, err := e.iam.DeleteInstanceProfile(t.Context(), &iam.DeleteInstanceProfileInput{InstanceProfileName: aws.String("p")})
+				return err
+			},
+			"iam:DeleteInstanceProfile", []loosening{{sid: "ChangeOwnProfile", resource: anyProfile}},
+		},
+		"reading another cluster's profile": {
+			func(e *estate) error {
+				_, err := e.iam.GetInstanceProfile(t.Context(), &iam.GetInstanceProfileInput{InstanceProfileName: &e.other.profile})
+				return err
+			},
+			"iam:GetInstanceProfile", []loosening{{sid: "ReadProfile", resource: anyProfile}},
+		},
+		"seeking a profile of another cluster's name": {
+			func(e *estate) error {
+				_, err := e.iam.GetInstanceProfile(t.Context(), &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(e.other.cluster + "_2")})
+				return err
+			},
+			"iam:GetInstanceProfile", []loosening{{sid: "SeekProfile", resource: anyProfile}},
 		},
 		"looking at another cluster": {
 			func(e *estate) error {
@@ -266,10 +303,16 @@ func TestControllerMayWork(t *testing.T) {
 			e.ok(err)
 			_, err = e.ec2.DeleteLaunchTemplate(ctx, &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: &e.own.template})
 			e.ok(err)
-			name := aws.String("p")
-			_, err = e.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: profileTagList(e.own.profileTags)})
+			name := aws.String(e.own.cluster + "_2")
+			var none *iamtypes.NoSuchEntityException
+			if _, err := e.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name}); !errors.As(err, &none) {
+				t.Errorf("a profile that is not there: %v", err)
+			}
+			_, err = e.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Path: &e.own.profilePath, Tags: profileTagList(e.own.profileTags)})
 			e.ok(err)
 			_, err = e.iam.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: name, RoleName: &e.own.nodeRole})
+			e.ok(err)
+			_, err = e.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name})
 			e.ok(err)
 			_, err = e.iam.TagInstanceProfile(ctx, &iam.TagInstanceProfileInput{InstanceProfileName: name, Tags: profileTagList(e.own.profileTags)})
 			e.ok(err)
@@ -286,7 +329,7 @@ func TestControllerMayWork(t *testing.T) {
 			}
 			want := []string{
 				"ec2:CreateFleet", "ec2:CreateTags", "ec2:DeleteLaunchTemplate", "ec2:RunInstances", "ec2:TerminateInstances", "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile",
-				"iam:DeleteInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
+				"iam:DeleteInstanceProfile", "iam:GetInstanceProfile", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile", "sqs:DeleteMessage", "sqs:ReceiveMessage",
 			}
 			var needed []string
 			for _, g := range e.handler.Needed(roleARN(e.own.cluster + "-karpenter-" + e.region)) {
@@ -294,6 +337,55 @@ func TestControllerMayWork(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, slices.Compact(needed)); diff != "" {
 				t.Errorf("needed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestQueueTakesOwnRulesEvents: the policy of the program's queue lets in what its own rules send, and
+// not what another rule of the account does, which is the same principal to SQS; without the condition
+// that says so it would.
+func TestQueueTakesOwnRulesEvents(t *testing.T) {
+	t.Parallel()
+	// As the queue's policy and ../../../karpenter/queue.go name them.
+	own := []string{"health", "spot-interruption", "rebalance", "state-change", "capacity-reservation"}
+	for _, dir := range stacks(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t, dir)
+			policy := readFile(t, filepath.Join(dir, "queue-policy.json"))
+			take := func(policy string) []account.FailedInvocation {
+				t.Helper()
+				e.ok(e.account.SetQueueAttributes(e.own.queueURL, map[string]string{"Policy": policy}))
+				before := len(e.account.FailedInvocations())
+				e.account.SendEvent("aws.ec2", "EC2 Instance Rebalance Recommendation", nil, map[string]string{})
+				return e.account.FailedInvocations()[before:]
+			}
+			rule := func(name string) {
+				t.Helper()
+				_, err := e.account.PutRule(account.EventRule{Name: name, EventPattern: `{"source":["aws.ec2"]}`})
+				e.ok(err)
+				e.ok(e.account.PutTarget("", name, account.EventTarget{ID: "karpenter", ARN: "arn:aws:sqs:" + e.region + ":111122223333:" + e.own.queue}))
+			}
+			for _, name := range own {
+				rule(e.own.cluster + "-karpenter-" + name)
+			}
+			if failed := take(policy); len(failed) != 0 {
+				t.Errorf("its own rules' events do not get in: %+v", failed)
+			}
+			rule("others")
+			if failed := take(policy); len(failed) != 1 || failed[0].Rule != "others" || !strings.Contains(failed[0].Reason, "is not authorized to perform: sqs:SendMessage") {
+				t.Errorf("another rule's event: %+v, want it refused", failed)
+			}
+			var document map[string]any
+			e.ok(json.Unmarshal([]byte(policy), &document))
+			statements, _ := document["Statement"].([]any)
+			send, _ := statements[0].(map[string]any)
+			loosening{sid: "Send", operator: "ArnEquals", key: "aws:SourceArn"}.apply(t, send)
+			loose, err := json.Marshal(document)
+			e.ok(err)
+			if failed := take(string(loose)); len(failed) != 0 {
+				t.Errorf("without what refuses it: %+v", failed)
 			}
 		})
 	}
