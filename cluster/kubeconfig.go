@@ -42,6 +42,9 @@ func (c *Cluster) addKubernetes(ctx *pulumi.Context, name string) (err error) {
 		Kubeconfig:             c.Kubeconfig,
 		EnableServerSideApply:  pulumi.Bool(true),
 		EnableConfigMapMutable: pulumi.Bool(true), // the device plugin's config keeps its name
+		// What is there is others'. It is the provider's default, which a variable of the
+		// environment would change: PULUMI_K8S_UPSERT_EXISTING_OBJECTS.
+		UpsertExistingObjects: pulumi.Bool(false),
 	}, pulumi.Parent(c))
 	if err != nil {
 		return fmt.Errorf("Kubernetes provider: %w", err)

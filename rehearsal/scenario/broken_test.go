@@ -79,7 +79,7 @@ func tell(t *testing.T, tamper func(*plugin.CreateRequest) bool, config ...strin
 	return tellOf(t, session.Options{Config: config}, tamper)
 }
 
-// tellOf is tell with more options; those that are the same for all stories it sets.
+// tellOf is tell with more options, the stack among them; those that are the same for all stories it sets.
 func tellOf(t *testing.T, o session.Options, tamper func(*plugin.CreateRequest) bool) *story {
 	t.Helper()
 	cache, err := toolcache.Open(os.Stderr)

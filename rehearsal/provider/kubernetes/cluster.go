@@ -60,6 +60,8 @@ var (
 	ErrNoKind = errors.New("the API server does not serve this kind")
 	// ErrForbidden: the provider's identity may not do this.
 	ErrForbidden = errors.New("forbidden")
+	// ErrExists: there is such an object already.
+	ErrExists = errors.New("already exists")
 	// ErrNoNamespace: the object's namespace does not exist.
 	ErrNoNamespace = errors.New("the namespace does not exist")
 )
@@ -101,9 +103,9 @@ type Cluster interface {
 	// none. What cannot be decoded comes back as it is.
 	Normalize(o Object) Object
 
-	// Create applies an object and waits until it is ready. Kinds and
-	// namespaces that do not exist yet are waited for, for a minute. The error
-	// is a *NotReady if the object was written.
+	// Create makes an object and waits until it is ready. One that is there is
+	// left alone and an error. Kinds and namespaces that do not exist yet are
+	// waited for, for a minute. The error is a *NotReady if the object was written.
 	Create(ctx context.Context, w Write) (Object, error)
 
 	// Update applies w to the object that live was the last known state of and
@@ -145,7 +147,7 @@ type Cluster interface {
 // Write is an object on its way to the API server.
 type Write struct {
 	Object Object
-	// FieldManager owns the applied fields.
+	// FieldManager owns the fields of an Update.
 	FieldManager string
 	// Timeout bounds the wait; 0 is pulumi-kubernetes' default.
 	Timeout time.Duration

@@ -22,6 +22,7 @@ import (
 // would make a rehearsal differ from the real thing.
 var refusedSettings = map[resource.PropertyKey]string{
 	"alwaysRender":           "false",
+	"enablePatchForce":       "false",
 	"enableServerSideApply":  "true",
 	"helmReleaseSettings":    "",
 	"kubeClientSettings":     "",
@@ -29,6 +30,7 @@ var refusedSettings = map[resource.PropertyKey]string{
 	"renderYamlToDirectory":  "",
 	"skipUpdateUnreachable":  "false",
 	"strictMode":             "false",
+	"upsertExistingObjects":  "false",
 }
 
 // settings are the provider's, in effect.

@@ -1,6 +1,8 @@
 package kubernetes_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,17 @@ import (
 
 	"eks-gpu-slicing/rehearsal/provider/kubernetes"
 )
+
+func TestVersionIsTheProgramsSDKs(t *testing.T) {
+	t.Parallel()
+	mod, err := os.ReadFile(filepath.Join("..", "..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(mod), "github.com/pulumi/pulumi-kubernetes/sdk/v4 v"+kubernetes.Version+"\n") {
+		t.Errorf("the stand-in is of pulumi-kubernetes %s, the program's go.mod requires another: read its CHANGELOG, and move Version with it", kubernetes.Version)
+	}
+}
 
 // The cases are those of provider_diffconfig_test.go in pulumi-kubernetes.
 func TestDiffConfig(t *testing.T) {
@@ -76,6 +89,9 @@ func TestCheckConfigRefusesWhatIsNotBuilt(t *testing.T) {
 		"{enableServerSideApply: 'true', strictMode: false}":            "",
 		"{enableServerSideApply: false}":                                "enableServerSideApply",
 		"{enableServerSideApply: 'false'}":                              "enableServerSideApply",
+		"{upsertExistingObjects: 'false', enablePatchForce: false}":     "",
+		"{upsertExistingObjects: true}":                                 "upsertExistingObjects",
+		"{enablePatchForce: 'true'}":                                    "enablePatchForce",
 		"{renderYamlToDirectory: out}":                                  "renderYamlToDirectory",
 		"{kubeClientSettings: {burst: 1}}":                              "kubeClientSettings",
 		"{helmReleaseSettings: '{\"driver\":\"configmap\"}'}":           "helmReleaseSettings",

@@ -1,4 +1,4 @@
-// Package kubernetes stands in for the Pulumi Kubernetes provider 4.28.0,
+// Package kubernetes stands in for the Pulumi Kubernetes provider, in [Version],
 // behaving as it does wherever a program or its user could notice: names,
 // namespaces, what a change replaces, what a preview shows, what is waited for
 // and what an unreachable cluster means.
@@ -8,8 +8,8 @@
 // with client-go and the Helm library. Without one a provider can preview, as
 // the real one can while its cluster does not exist yet.
 //
-// Where a rule was looked up, a comment names the file of pulumi-kubernetes
-// v4.28.0 it is from.
+// Where a rule was looked up, a comment names the file of pulumi-kubernetes it is
+// from.
 //
 // Gotchas:
 //
@@ -24,8 +24,11 @@
 //   - An Update that the API server refuses is an initialization error, as in
 //     the real provider: the resource keeps the new inputs in the state and the
 //     next update tries again.
-//   - Server-side apply is always on, and creating an object that exists already
-//     takes it over (4.29 made that an error).
+//   - Creating an object that exists already is an error, of an up only: its
+//     preview shows a create. Before 4.29 the object was taken over, and later
+//     deleted with the stack. The setting upsertExistingObjects, which brings that
+//     back, is refused here.
+//   - Server-side apply is always on, for updates.
 //   - Environment variables (PULUMI_K8S_…, KUBECONFIG) are not read, and neither
 //     is a kubeconfig file: a rehearsal must not find its way to a real cluster.
 package kubernetes

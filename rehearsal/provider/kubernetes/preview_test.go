@@ -64,6 +64,7 @@ func TestPreviewIsADryRun(t *testing.T) {
 		"unknowns":             {inputs: "{apiVersion: v1, kind: Namespace, metadata: {name: ns, labels: <unknown>}}", scopes: serves, want: "{apiVersion: v1, kind: Namespace, metadata: {name: ns, labels: <unknown>}}"},
 		"a kind not yet known": {want: inputs},
 		"no permission":        {scopes: serves, err: kubernetes.ErrForbidden, want: inputs, wrote: true},
+		"it exists":            {scopes: serves, err: kubernetes.ErrExists, want: inputs, wrote: true},
 		"no namespace yet":     {scopes: serves, err: kubernetes.ErrNoNamespace, want: inputs, wrote: true},
 		"refused":              {scopes: serves, err: errors.New("Invalid value"), wrote: true, fails: "was not successfully created by the Kubernetes API server: Invalid value"},
 	}

@@ -20,7 +20,7 @@ const (
 	packageName = "kubernetes"
 
 	// Version is the pulumi-kubernetes that is stood in for.
-	Version = "4.28.0"
+	Version = "4.29.0"
 )
 
 // errNoCluster is why nothing but a preview works without a Connect.

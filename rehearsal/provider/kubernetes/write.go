@@ -13,10 +13,11 @@ import (
 	"eks-gpu-slicing/rehearsal/provider"
 )
 
-// Create applies a new object and waits for it. In a preview the API server
-// is asked what the object would become; inputs with unknowns, kinds it does
-// not serve yet and clusters out of reach are shown as the program wrote them
-// (provider.go, Create).
+// Create makes a new object and waits for it. In a preview the API server is
+// asked what the object would become; inputs with unknowns, kinds it does not
+// serve yet and clusters out of reach are shown as the program wrote them. So is
+// an object that exists already, which may be there only until it is replaced:
+// that it is others' shows in the up (provider.go, Create).
 func (p *Provider) Create(ctx context.Context, r plugin.CreateRequest) (plugin.CreateResponse, error) {
 	ctx, cancel := p.Context(ctx)
 	defer cancel()
@@ -44,7 +45,7 @@ func (p *Provider) Create(ctx context.Context, r plugin.CreateRequest) (plugin.C
 	var late *NotReady
 	switch {
 	case err == nil, errors.As(err, &late):
-	case r.Preview && (errors.Is(err, ErrForbidden) || errors.Is(err, ErrNoNamespace)):
+	case r.Preview && (errors.Is(err, ErrForbidden) || errors.Is(err, ErrNoNamespace) || errors.Is(err, ErrExists)):
 		return asWritten, nil
 	case errors.Is(err, ErrNoKind):
 		return plugin.CreateResponse{}, fmt.Errorf("creation of resource %q with kind %s failed because the Kubernetes "+

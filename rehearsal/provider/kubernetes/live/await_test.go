@@ -109,9 +109,10 @@ func TestWaitForIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 
 func TestSkipAwaitAndTimeoutSeconds(t *testing.T) {
 	t.Parallel()
-	group := widgets(t)
 	p := start(t, nil, "{}")
+	group := widgets(t)
 	declare(t, p, group+"/v1:Widget").up(waiting(group, "condition=Ready", ", pulumi.com/skipAwait: 'true'"))
+	group = widgets(t)
 	began := time.Now()
 	err := declare(t, p, group+"/v1:Widget").tryUp(waiting(group, "condition=Ready", ", pulumi.com/timeoutSeconds: '1'"))
 	wantInitFailure(t, err, "timed out")
@@ -119,6 +120,7 @@ func TestSkipAwaitAndTimeoutSeconds(t *testing.T) {
 		t.Errorf("a timeout of 1 s took %v", took)
 	}
 	// A resource that failed is tried again by an update.
+	group = widgets(t)
 	d := declare(t, p, group+"/v1:Widget").within(time.Second)
 	wantInitFailure(t, d.tryUp(waiting(group, "condition=Ready", "")), "timed out")
 	setStatus(t, client(t, group, "widgets", ""), "w", "{conditions: [{type: Ready, status: 'True'}]}")

@@ -1,8 +1,8 @@
 // Package live is the kubernetes stand-in's [kubernetes.Cluster] on a real API
-// server: objects through client-go's dynamic client and server-side apply,
-// releases through the Helm library.
+// server: objects through client-go's dynamic client, which creates them and applies
+// updates server-side, releases through the Helm library.
 //
-// It waits as pulumi-kubernetes 4.28.0 does: for the kinds of awaiters, for
+// It waits as pulumi-kubernetes does: for the kinds of awaiters, for
 // the conditions of the annotation pulumi.com/waitFor, and on delete until the
 // object is gone. Comments name the file there a rule is from.
 //
@@ -11,7 +11,10 @@
 //   - Custom resources, CustomResourceDefinitions and Namespaces are ready as
 //     soon as they are written, unless pulumi.com/waitFor says otherwise. What
 //     needs a definition that is not served yet is retried for a minute.
-//   - Field conflicts are errors: only pulumi.com/patchForce, a preview and
+//   - A create is by the field manager "pulumi-kubernetes", an update by one of
+//     the resource's own, which takes the create's fields first. In between the
+//     state names a manager that the object does not have.
+//   - Field conflicts of an update are errors: only pulumi.com/patchForce and
 //     fields last written by kubectl are forced.
 //   - JSONPath expressions of pulumi.com/waitFor are those of kubectl, which the
 //     real provider accepts too; what only RFC 9535 has is refused.
@@ -181,6 +184,8 @@ func classify(err error) error {
 		return classified{err, kubernetes.ErrNotFound}
 	case apierrors.IsForbidden(err):
 		return classified{err, kubernetes.ErrForbidden}
+	case apierrors.IsAlreadyExists(err):
+		return classified{err, kubernetes.ErrExists}
 	}
 	return err
 }

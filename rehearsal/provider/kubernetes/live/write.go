@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -30,8 +30,13 @@ import (
 // real provider's six tries do (await.go, Creation), with smaller steps first.
 var patience = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Steps: 9}
 
-// Create implements kubernetes.Cluster. An object that exists already is taken
-// over: everything is an apply (await.go, Creation).
+// clientSide is the field manager of creates. An update takes its fields to the
+// resource's own manager, which applies (await.go, Creation and
+// fixCSAFieldManagers).
+const clientSide = "pulumi-kubernetes"
+
+// Create implements kubernetes.Cluster. It is a plain create, which an object
+// that exists already refuses; only updates are applied (await.go, Creation).
 func (c *cluster) Create(ctx context.Context, w kubernetes.Write) (kubernetes.Object, error) {
 	inputs, err := decode(w.Object)
 	if err != nil {
@@ -46,7 +51,7 @@ func (c *cluster) Create(ctx context.Context, w kubernetes.Write) (kubernetes.Ob
 	var last error
 	err = wait.ExponentialBackoffWithContext(ctx, patience, func(ctx context.Context) (bool, error) {
 		if client, last = c.client(w.Object); last == nil {
-			written, last = c.apply(ctx, client, inputs, nil, w)
+			written, last = client.Create(ctx, inputs, metav1.CreateOptions{FieldManager: clientSide, DryRun: dryRun(w)})
 		}
 		if waitable(last) && !w.DryRun {
 			return false, nil
@@ -56,6 +61,9 @@ func (c *cluster) Create(ctx context.Context, w kubernetes.Write) (kubernetes.Ob
 	if wait.Interrupted(err) && last != nil {
 		err = last
 	}
+	if apierrors.IsAlreadyExists(err) {
+		err = fmt.Errorf("%w\n\n"+exists, err)
+	}
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -64,6 +72,25 @@ func (c *cluster) Create(ctx context.Context, w kubernetes.Write) (kubernetes.Ob
 	}
 	live, err := c.await(ctx, client, ready, written, timeout(w.Timeout, inputs))
 	return live.Object, err
+}
+
+// exists is what the real provider says of an object that exists already.
+const exists = "The resource already exists in the cluster. This can happen when:\n\n" +
+	"  - Renaming a Pulumi resource: use an alias to preserve the identity,\n" +
+	"    or use deleteBeforeReplace if the resource needs replacement.\n" +
+	"  - Managing an existing resource: use a Patch resource (e.g. NamespacePatch)\n" +
+	"    to manage specific fields without owning the resource lifecycle.\n" +
+	"  - Adopting a resource into Pulumi: use `pulumi import`. Note that\n" +
+	"    protected resources (e.g. kube-system) cannot be deleted on destroy.\n" +
+	"  - Intentional upsert: set upsertExistingObjects on the provider to allow\n" +
+	"    server-side apply to update existing objects on create."
+
+// dryRun is what a create or update says of itself in a preview.
+func dryRun(w kubernetes.Write) []string {
+	if w.DryRun {
+		return []string{metav1.DryRunAll}
+	}
+	return nil
 }
 
 // waitable tells whether an error may go away when other resources are done.
@@ -87,7 +114,7 @@ func (c *cluster) Update(ctx context.Context, w kubernetes.Write, last kubernete
 	if err != nil {
 		return nil, classify(err)
 	}
-	if live, err = c.takeFromKubectl(ctx, client, live, w); err != nil {
+	if live, err = c.takeOver(ctx, client, live, w); err != nil {
 		return nil, classify(err)
 	}
 	if err := keepLive(inputs, live, w.IgnoreChanges); err != nil {
@@ -104,17 +131,13 @@ func (c *cluster) Update(ctx context.Context, w kubernetes.Write, last kubernete
 	return written.Object, err
 }
 
-// apply writes an object. live is nil for one that is new to the state.
-// Definitions are replaced, not merged, so that a version that was dropped
-// from one goes (await.go, updateResource).
+// apply writes what has changed of the object that live is. Definitions are
+// replaced, not merged, so that a version that was dropped from one goes
+// (await.go, updateResource).
 func (c *cluster) apply(
 	ctx context.Context, client dynamic.ResourceInterface, inputs, live *unstructured.Unstructured, w kubernetes.Write,
 ) (*unstructured.Unstructured, error) {
-	var dryRun []string
-	if w.DryRun {
-		dryRun = []string{metav1.DryRunAll}
-	}
-	if live != nil && live.GroupVersionKind().GroupKind().String() == "CustomResourceDefinition.apiextensions.k8s.io" {
+	if live.GroupVersionKind().GroupKind().String() == "CustomResourceDefinition.apiextensions.k8s.io" {
 		inputs = inputs.DeepCopy()
 		var written *unstructured.Unstructured
 		err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
@@ -122,27 +145,17 @@ func (c *cluster) apply(
 				return err
 			}
 			inputs.SetResourceVersion(live.GetResourceVersion())
-			written, err = client.Update(ctx, inputs, metav1.UpdateOptions{FieldManager: w.FieldManager, DryRun: dryRun})
+			written, err = client.Update(ctx, inputs, metav1.UpdateOptions{FieldManager: w.FieldManager, DryRun: dryRun(w)})
 			return err
 		})
 		return written, err
 	}
-	options := metav1.ApplyOptions{
+	written, err := client.Apply(ctx, inputs.GetName(), inputs, metav1.ApplyOptions{
 		FieldManager: w.FieldManager,
-		DryRun:       dryRun,
-		Force: isTrue(inputs, annotationPatchForce) || live == nil && w.DryRun ||
-			live != nil && len(live.GetManagedFields()) == 0,
-	}
-	written, err := client.Apply(ctx, inputs.GetName(), inputs, options)
-	if live == nil && w.DryRun && apierrors.IsInvalid(err) && strings.Contains(err.Error(), "field is immutable") {
-		// A replacement of an object that is still there: try it under another
-		// name, then give it its own back.
-		other := inputs.DeepCopy()
-		other.SetName(inputs.GetName() + rand.String(5))
-		if written, err = client.Apply(ctx, other.GetName(), other, options); err == nil {
-			written.SetName(inputs.GetName())
-		}
-	}
+		DryRun:       dryRun(w),
+		Force: isTrue(inputs, annotationPatchForce) || len(live.GetManagedFields()) == 0 ||
+			w.DryRun && createdClientSide(live),
+	})
 	if apierrors.IsConflict(err) {
 		return nil, fmt.Errorf("server-side apply field conflict detected, see "+
 			"https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/"+
@@ -152,11 +165,20 @@ func (c *cluster) apply(
 	return written, err
 }
 
-// takeFromKubectl moves the fields that kubectl edit, kubectl apply and
-// client-side Pulumi own to this field manager, so that an update overwrites
+// createdClientSide tells whether fields are still those of the create. A
+// preview, which does not take them over first, would find that they conflict
+// (await.go, patchForce).
+func createdClientSide(live *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
+		return f.Operation == metav1.ManagedFieldsOperationUpdate && f.Manager == clientSide
+	})
+}
+
+// takeOver moves the fields that kubectl edit, kubectl apply and the create own
+// to this field manager, so that an update overwrites
 // what somebody changed by hand instead of stopping at a conflict (await.go,
 // fixCSAFieldManagers).
-func (c *cluster) takeFromKubectl(
+func (c *cluster) takeOver(
 	ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, w kubernetes.Write,
 ) (*unstructured.Unstructured, error) {
 	theirs := sets.New[string]()
@@ -164,7 +186,7 @@ func (c *cluster) takeFromKubectl(
 		if f.Operation != metav1.ManagedFieldsOperationUpdate || f.Subresource != "" {
 			continue
 		}
-		for _, prefix := range []string{"kubectl", "before-first-apply", "pulumi-kubernetes", "pulumi-resource-kubernetes"} {
+		for _, prefix := range []string{"kubectl", "before-first-apply", clientSide, "pulumi-resource-kubernetes"} {
 			if strings.HasPrefix(f.Manager, prefix) {
 				theirs.Insert(f.Manager)
 			}

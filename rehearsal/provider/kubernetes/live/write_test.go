@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
 func TestObjectLifeAndDrift(t *testing.T) {
@@ -88,13 +90,99 @@ func TestFieldsOfAnotherManager(t *testing.T) {
 	if got := d.state["data"].ObjectValue()["a"].StringValue(); got != "1" {
 		t.Errorf("forced, data.a is %q", got)
 	}
+}
 
-	// Somebody else's object is taken over, unless its fields conflict.
-	other := declare(t, p, "core/v1:ConfigMap")
-	edited := "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: " + ns + "}, data: {mine: x}}"
-	other.up(edited)
-	if len(other.state["data"].ObjectValue()) != 2 {
-		t.Errorf("the object taken over has data %v", other.state["data"])
+// TestWhatExistsIsLeftAlone: an object that others made is refused, whatever its
+// kind, and stays as it was. The preview does not tell.
+func TestWhatExistsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	ns, group := namespace(t), widgets(t)
+	p := start(t, nil, "{upsertExistingObjects: false}")
+	for typ, c := range map[string]struct{ theirs, ours, says string }{
+		"core/v1:ConfigMap":  {"data: {a: theirs}", "data: {a: ours}", `configmaps "c" already exists`},
+		group + "/v1:Widget": {"spec: {size: 1}", "spec: {size: 2}", `widgets.` + group + ` "c" already exists`},
+	} {
+		apiVersion, kind, _ := strings.Cut(strings.TrimPrefix(typ, "core/"), ":")
+		metadata := "{name: c}"
+		r := client(t, group, "widgets", "")
+		if kind == "ConfigMap" {
+			metadata, r = "{name: c, namespace: "+ns+"}", client(t, "", "configmaps", ns)
+		}
+		object := func(content string) string {
+			return "{apiVersion: " + apiVersion + ", kind: " + kind + ", metadata: " + metadata + ", " + content + "}"
+		}
+		theirs, err := r.Create(t.Context(), &unstructured.Unstructured{Object: props(t, object(c.theirs)).Mappable()}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		d := declare(t, p, typ)
+		shown, err := d.preview(object(c.ours))
+		if err != nil || shown.HasValue("__inputs") {
+			t.Errorf("the preview of the %s shows %v, %v; want what the program wrote", kind, shown, err)
+		}
+		err = d.tryUp(object(c.ours))
+		for _, want := range []string{
+			"was not successfully created by the Kubernetes API server: " + c.says, "The resource already exists in the cluster.",
+		} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("the up of the %s says %v, want %q", kind, err, want)
+			}
+		}
+		if d.id != "" || initFailure(err) != nil {
+			t.Errorf("the %s is in the state", kind)
+		}
+		now, err := r.Get(t.Context(), "c", metav1.GetOptions{})
+		if diff := cmp.Diff(theirs, now); err != nil || diff != "" {
+			t.Errorf("%v, the %s (-was +is):\n%s", err, kind, diff)
+		}
+	}
+}
+
+// TestAnUpdateTakesWhatTheCreateWrote: the create is by another field manager than
+// the updates. Neither its preview nor an update conflicts with it, and what a
+// program drops goes.
+func TestAnUpdateTakesWhatTheCreateWrote(t *testing.T) {
+	t.Parallel()
+	group := widgets(t)
+	p := start(t, nil, "{}")
+	program := func(spec string) string {
+		return "{apiVersion: " + group + "/v1, kind: Widget, metadata: {name: w}, spec: " + spec + "}"
+	}
+	r := client(t, group, "widgets", "")
+	managers := func() (all []string) {
+		t.Helper()
+		o, err := r.Get(t.Context(), "w", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range o.GetManagedFields() {
+			all = append(all, string(f.Operation)+" "+f.Manager)
+		}
+		return all
+	}
+	d := declare(t, p, group+"/v1:Widget").up(program("{size: 1, shape: round}"))
+	if diff := cmp.Diff([]string{"Update pulumi-kubernetes"}, managers()); diff != "" {
+		t.Errorf("managers after the create (-want +got):\n%s", diff)
+	}
+	if got := d.diff(program("{size: 1, shape: round}")); len(got) > 0 {
+		t.Errorf("a second preview shows %v", got)
+	}
+
+	changed := program("{size: 2}")
+	shown, err := d.p.Update(t.Context(), plugin.UpdateRequest{
+		URN: d.urn, ID: d.id, OldInputs: d.inputs, OldOutputs: d.state, NewInputs: d.check(changed), Preview: true,
+	})
+	if err != nil || shown.Properties["spec"].ObjectValue()["size"].NumberValue() != 2 {
+		t.Errorf("the preview of the update: %v, %v", shown.Properties, err)
+	}
+	d.up(changed)
+	spec := d.state["spec"].ObjectValue()
+	if spec["size"].NumberValue() != 2 || spec.HasValue("shape") {
+		t.Errorf("after the update spec is %v; want size 2 and no shape", spec)
+	}
+	if diff := cmp.Diff([]string{"Apply " + d.state["__fieldManager"].StringValue()}, managers()); diff != "" {
+		t.Errorf("managers after the update (-want +got):\n%s", diff)
 	}
 }
 
