@@ -42,7 +42,7 @@ func (s *story) left() []leftovers.Item {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"]}, nil
 		}),
-	}, cluster)
+	}, cluster, false)
 	if err != nil {
 		s.t.Fatal(err)
 	}
