@@ -78,5 +78,5 @@ func TestSoakTaken(t *testing.T) {
 			return now[0].State == account.StateTerminated, gone.ID + " is " + now[0].State
 		})
 	}
-	s.end()
+	s.destroy()
 }

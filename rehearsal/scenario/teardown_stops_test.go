@@ -122,6 +122,7 @@ func TestSoakDestroyStops(t *testing.T) {
 	soak(t)
 	t.Parallel()
 	s := tell(t, hurry)
+	s.denies = true
 	a := s.World.Account()
 
 	t.Log("the controller's policies are detached")
