@@ -352,7 +352,7 @@ func TestExistingCluster(t *testing.T) {
 			e := newEstate(t, "existing-bare")
 			_, err := e.account.CreateLogGroup("/aws/eks/platform/cluster", "", nil) // EKS makes it
 			e.ok(err)
-			e.account.Settled()
+			e.ok(e.account.Settled())
 			e.stack("platform-2")
 			others, before := e.account.Leftovers(), e.inventory()
 			if r := e.findOf("platform", existing); len(r.Items) > 0 {
