@@ -58,8 +58,9 @@ type Account struct {
 	serial int
 	// stands is the cluster that others have made, and born all that was made with it:
 	// see Stand.
-	stands *Standing
-	born   []Resource
+	stands  *Standing
+	born    []Resource
+	witness witness
 
 	iam    iamState
 	ec2    ec2State

@@ -269,6 +269,10 @@ func (a *Account) changeTags(ids []string, change func(Tags) Tags) error {
 			targets = append(targets, &a.ec2.subnets[id].Tags)
 		case a.ec2.vpcs[id] != nil:
 			targets = append(targets, &a.ec2.vpcs[id].Tags)
+		case a.compute.volumes[id] != nil:
+			targets = append(targets, &a.compute.volumes[id].Tags)
+		case a.compute.interfaces[id] != nil:
+			targets = append(targets, &a.compute.interfaces[id].Tags)
 		case a.compute.instances[id] != nil:
 			i := a.compute.instances[id]
 			targets = append(targets, &i.Tags)

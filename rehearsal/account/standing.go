@@ -120,17 +120,22 @@ func (a *Account) Stand() (*Standing, error) {
 	a.mu.Lock()
 	a.stands = built
 	a.mu.Unlock()
-	a.Settled()
-	return built, nil
+	return built, a.Settled()
 }
 
 // Settled has all that the account holds now count as being there from birth. It is called again
 // by who lets the Karpenter of a cluster that stands work, which makes an instance profile.
-func (a *Account) Settled() {
+func (a *Account) Settled() error {
 	found := a.Leftovers()
+	i, err := a.inventory()
+	if err != nil {
+		return err
+	}
+	a.witness.look(i)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.born = append(a.born, found...)
+	return nil
 }
 
 // Standing is what [Account.Stand] made; nil before that, and in a world without a cluster.

@@ -96,6 +96,15 @@ func TestInventory(t *testing.T) {
 		return must(t, i, err)
 	}
 	before := inventory()
+	members, err := a.DescribeInstances(nil)
+	if err != nil || len(members) == 0 {
+		t.Fatalf("its nodes are %v (%v)", members, err)
+	}
+	node := members[0]
+	tag := func(id string) func() error {
+		return func() error { return a.CreateTags([]string{id}, account.Tags{"a": "b"}) }
+	}
+	const policy = "arn:aws:iam::111122223333:policy/KarpenterControllerPolicy-platform"
 	for name, c := range map[string]struct {
 		change func() error
 		shows  string
@@ -112,6 +121,16 @@ func TestInventory(t *testing.T) {
 		"an access entry": {func() error {
 			return a.DeleteAccessEntry("platform", "arn:aws:iam::111122223333:role/KarpenterNodeRole-platform")
 		}, "AWS::EKS::AccessEntry platform arn:aws:iam::111122223333:role/KarpenterNodeRole-platform"},
+		"a tag of an instance":  {tag(node.ID), "AWS::EC2::Instance " + node.ID},
+		"a tag of a volume":     {tag(node.VolumeID), "AWS::EC2::Volume " + node.VolumeID},
+		"a tag of an interface": {tag(node.NetworkInterfaceID), "AWS::EC2::NetworkInterface " + node.NetworkInterfaceID},
+		"a tag of a subnet":     {tag(node.SubnetID), "AWS::EC2::Subnet " + node.SubnetID},
+		"a tag of a VPC":        {tag(node.VPCID), "AWS::EC2::VPC " + node.VPCID},
+		"a tag of a policy":     {func() error { return a.TagPolicy(policy, account.Tags{"a": "b"}) }, "AWS::IAM::ManagedPolicy " + policy},
+		"a document of a policy": {func() error {
+			_, err := a.CreatePolicyVersion(policy, allowAll, true)
+			return err
+		}, "AWS::IAM::ManagedPolicy " + policy},
 		"a log group": {func() error { _, err := a.CreateLogGroup("/x", "", nil); return err }, "AWS::Logs::LogGroup /x"},
 	} {
 		ok(t, c.change())
@@ -126,6 +145,45 @@ func TestInventory(t *testing.T) {
 			t.Errorf("%s shows in %v, want %s", name, shows, c.shows)
 		}
 		before = after
+	}
+}
+
+// TestNamedCalls: calls that name what stands are noted, but for those that only make something of it,
+// and those of who stands there too.
+func TestNamedCalls(t *testing.T) {
+	t.Parallel()
+	a := open(t, "us-west-2", "existing-karpenter")
+	s, err := a.Stand()
+	must(t, s, err)
+	members, err := a.DescribeInstances(nil)
+	must(t, members, err)
+	const stranger, own, queue = "arn:aws:iam::111122223333:role/stranger", "arn:aws:iam::111122223333:role/platform-karpenter", "https://sqs.us-west-2.amazonaws.com/111122223333/platform"
+	node := "arn:aws:ec2:us-west-2:111122223333:instance/" + members[0].ID
+	subnet := "arn:aws:ec2:us-west-2:111122223333:subnet/" + members[0].SubnetID
+	a.NoteCall(own, "ec2:TerminateInstances", node)
+	a.NoteCall(stranger, "ec2:RunInstances", subnet)
+	a.NoteCall(stranger, "delete aws:iam/role:Role", "stranger", "iam/stranger", "platform", "platform-nodes")
+	if got := a.NamedCalls(); len(got) > 0 {
+		t.Errorf("noted were %+v", got)
+	}
+	a.NoteCall(stranger, "ec2:TerminateInstances", node)
+	a.NoteCall(stranger, "ec2:CreateTags", subnet)
+	a.NoteCall(stranger, "ec2:CreateTags", subnet)
+	a.NoteCall(account.CallerARN, "delete aws:iam/role:Role", "iam/platform-nodes")
+	a.NoteCall(account.CallerARN, "delete aws:eks/addon:Addon", "eks/platform:coredns")
+	a.NoteCall(account.CallerARN, "update aws:sqs/queue:Queue", queue)
+	want := []account.Named{
+		{Principal: stranger, Action: "ec2:TerminateInstances", Thing: "AWS::EC2::Instance " + members[0].ID},
+		{Principal: stranger, Action: "ec2:CreateTags", Thing: "AWS::EC2::Subnet " + members[0].SubnetID},
+		{Principal: account.CallerARN, Action: "delete aws:eks/addon:Addon", Thing: "AWS::EKS::Addon platform coredns"},
+		{Principal: account.CallerARN, Action: "delete aws:iam/role:Role", Thing: "AWS::IAM::Role platform-nodes"},
+		{Principal: account.CallerARN, Action: "update aws:sqs/queue:Queue", Thing: "AWS::SQS::Queue platform"},
+	}
+	if d := cmp.Diff(want, a.NamedCalls()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if plain := open(t, "us-west-2", ""); len(plain.NamedCalls()) > 0 {
+		t.Error("calls are noted where nothing stands")
 	}
 }
 

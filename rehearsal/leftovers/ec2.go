@@ -10,16 +10,22 @@ import (
 )
 
 // byTag calls a Describe action once for each ownership tag, and each once for every thing that has
-// one, with the tag it was found by.
-func byTag[T any](f *finder, list func(types.Filter) ([]T, error), id func(T) *string, each func(T, string)) error {
-	seen := map[string]bool{}
-	for _, tag := range f.names.Tags {
+// one, with the tag it was found by; those of another stack are left out. what tells of a thing its ID
+// and its tags. What is made for a cluster of others counts only by the program's own tag.
+func byTag[T any](f *finder, list func(types.Filter) ([]T, error), what func(T) (*string, []types.Tag), each func(T, string)) error {
+	seen, owned := map[string]bool{}, f.names.Tags
+	if f.foreign {
+		owned = owned[:1]
+	}
+	for _, tag := range owned {
 		found, err := list(types.Filter{Name: aws.String("tag:" + tag.Key), Values: []string{tag.Value}})
 		if err != nil {
 			return err
 		}
 		for _, one := range found {
-			if key := aws.ToString(id(one)); !seen[key] {
+			id, tags := what(one)
+			stack := tagValue(tags, f.names.Tag.Key)
+			if key := aws.ToString(id); !seen[key] && (stack == "" || stack == f.names.Tag.Value) {
 				seen[key] = true
 				each(one, tag.String())
 			}
@@ -37,9 +43,11 @@ func tagValue(tags []types.Tag, key string) string {
 	return ""
 }
 
-// withNodegroup tells whether something is a managed node group's that is listed itself.
+// withNodegroup tells whether something is a managed node group's that is listed itself, or is one
+// of others.
 func (f *finder) withNodegroup(tags []types.Tag) bool {
-	return slices.Contains(f.nodegroups, tagValue(tags, "eks:nodegroup-name"))
+	group := tagValue(tags, "eks:nodegroup-name")
+	return slices.Contains(f.nodegroups, group) || f.foreign && group != ""
 }
 
 // instances are those that cost something or may again.
@@ -58,7 +66,7 @@ func (f *finder) instances(ctx context.Context) error {
 			}
 		}
 		return out, nil
-	}, func(i types.Instance) *string { return i.InstanceId }, func(i types.Instance, why string) {
+	}, func(i types.Instance) (*string, []types.Tag) { return i.InstanceId, i.Tags }, func(i types.Instance, why string) {
 		if f.withNodegroup(i.Tags) {
 			return
 		}
@@ -79,7 +87,7 @@ func (f *finder) interfaces(ctx context.Context) error {
 			out = append(out, page.NetworkInterfaces...)
 		}
 		return out, nil
-	}, func(n types.NetworkInterface) *string { return n.NetworkInterfaceId }, func(n types.NetworkInterface, why string) {
+	}, func(n types.NetworkInterface) (*string, []types.Tag) { return n.NetworkInterfaceId, n.TagSet }, func(n types.NetworkInterface, why string) {
 		if n.Attachment != nil && aws.ToBool(n.Attachment.DeleteOnTermination) {
 			return // goes with its instance
 		}
@@ -100,7 +108,7 @@ func (f *finder) volumes(ctx context.Context) error {
 			out = append(out, page.Volumes...)
 		}
 		return out, nil
-	}, func(v types.Volume) *string { return v.VolumeId }, func(v types.Volume, why string) {
+	}, func(v types.Volume) (*string, []types.Tag) { return v.VolumeId, v.Tags }, func(v types.Volume, why string) {
 		if slices.ContainsFunc(v.Attachments, func(a types.VolumeAttachment) bool { return aws.ToBool(a.DeleteOnTermination) }) {
 			return // goes with its instance
 		}
@@ -121,7 +129,7 @@ func (f *finder) securityGroups(ctx context.Context) error {
 			out = append(out, page.SecurityGroups...)
 		}
 		return out, nil
-	}, func(g types.SecurityGroup) *string { return g.GroupId }, func(g types.SecurityGroup, why string) {
+	}, func(g types.SecurityGroup) (*string, []types.Tag) { return g.GroupId, g.Tags }, func(g types.SecurityGroup, why string) {
 		if f.cluster != nil && tagValue(g.Tags, "aws:eks:cluster-name") == f.names.Cluster {
 			return // EKS deletes its own with the cluster
 		}
@@ -150,9 +158,13 @@ func (f *finder) launchTemplates(ctx context.Context) error {
 		return err
 	}
 	for _, t := range own {
-		f.named("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, "", map[string]string{f.names.Tag.Key: tagValue(t.Tags, f.names.Tag.Key)}, remove(t))
+		tags := map[string]string{}
+		for _, tag := range t.Tags {
+			tags[*tag.Key] = *tag.Value
+		}
+		f.named("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, "", tags, remove(t))
 	}
-	return byTag(f, describe, func(t types.LaunchTemplate) *string { return t.LaunchTemplateId }, func(t types.LaunchTemplate, why string) {
+	return byTag(f, describe, func(t types.LaunchTemplate) (*string, []types.Tag) { return t.LaunchTemplateId, t.Tags }, func(t types.LaunchTemplate, why string) {
 		if aws.ToString(t.LaunchTemplateName) != f.names.LaunchTemplate && !f.withNodegroup(t.Tags) {
 			f.add("AWS::EC2::LaunchTemplate", *t.LaunchTemplateId, why, "", remove(t))
 		}

@@ -18,6 +18,14 @@ func (f *finder) profiles(ctx context.Context) error {
 			return err
 		}
 		for _, p := range page.InstanceProfiles {
+			whole, err := f.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: p.InstanceProfileName}) // lists are without tags
+			if err != nil {
+				return err
+			}
+			tags := tagMap(whole.InstanceProfile.Tags)
+			if _, others := tags[f.names.Tag.Key]; !f.bears(tags) && (others || f.foreign) {
+				continue
+			}
 			var commands [][]string
 			for _, r := range p.Roles {
 				commands = append(commands, removeRole(p, *r.RoleName))

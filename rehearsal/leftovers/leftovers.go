@@ -6,9 +6,15 @@
 // exact name; without the program's tag it is listed as what it is, [Item.NameOnly]. A name that
 // merely begins alike, and a tag of another cluster, are never enough.
 //
+// A cluster that was there before the stack, or that others made, is not the stack's, and nor is what
+// EKS and Karpenter made for it: of that only what bears the program's own tag is listed, and never the
+// cluster or a node group. What bears that tag with the name of another cluster is another stack's.
+//
 // Gotchas:
 //
 //   - Of a stack that is up everything is listed: it is what a destroy will remove.
+//   - Instances that a Karpenter of the cluster's own launched for the stack's NodePools bear its tags
+//     alone. The name of a pool is no owner's, so they are not listed, and [Report.Notes] says so.
 //   - What goes with something else is not listed: a volume or an interface that its instance takes
 //     with it, the nodes and the launch template of a managed node group that is listed.
 //   - The list is in the order in which the commands work: what holds something comes before what
@@ -64,16 +70,18 @@ type Report struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
 	Cluster string `json:"cluster"`
-	Items   []Item `json:"items"`
+	// Notes say what is not listed although it is there, and why.
+	Notes []string `json:"notes"`
+	Items []Item   `json:"items"`
 }
 
 // Actions are the IAM actions that [Find] calls, all of them reads.
 func Actions() []string {
 	return []string{
 		"ec2:DescribeInstances", "ec2:DescribeLaunchTemplates", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeVolumes",
-		"eks:DescribeCluster", "eks:ListNodegroups",
+		"eks:DescribeAccessEntry", "eks:DescribeAddon", "eks:DescribeCluster", "eks:DescribePodIdentityAssociation", "eks:ListNodegroups", "eks:ListPodIdentityAssociations",
 		"events:ListTagsForResource", "events:ListTargetsByRule",
-		"iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
+		"iam:GetInstanceProfile", "iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
 		"iam:ListPolicyVersions", "iam:ListRolePolicies",
 		"kms:DescribeKey", "kms:ListResourceTags",
 		"logs:DescribeLogGroups", "logs:ListTagsForResource",
@@ -96,16 +104,23 @@ type finder struct {
 	logs   *cloudwatchlogs.Client
 	sqs    *sqs.Client
 
-	// cluster is nil where there is none; nodegroups are the names of its node groups.
+	// existing tells that the stack has not made its cluster.
+	existing bool
+	// cluster is nil where there is none; nodegroups are the names of its node groups, if it is
+	// the stack's.
 	cluster    *types.Cluster
 	nodegroups []string
+	// foreign tells that what was made for the cluster is not the stack's on that account: only
+	// the program's own tag tells.
+	foreign bool
 }
 
-// Find lists what the stack of a cluster has left in the account and region that cfg is for. With an
-// error the list holds what could be read.
-func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) {
+// Find lists what the stack of a cluster has left in the account and region that cfg is for. existing
+// tells that the stack has not made that cluster (its setting existingCluster). With an error the list
+// holds what could be read.
+func Find(ctx context.Context, cfg aws.Config, cluster string, existing bool) (*Report, error) {
 	if cluster == "" {
-		return nil, errors.New("no cluster name: give the stack's clusterName, `pulumi config get clusterName`")
+		return nil, errors.New("no cluster name: give the stack's clusterName, `pulumi config get clusterName`, or its existingCluster")
 	}
 	if cfg.Region == "" {
 		return nil, errors.New("no region: give the stack's, `pulumi config get aws:region`, as AWS_REGION")
@@ -115,25 +130,45 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 		return nil, fmt.Errorf("who calls: %w; check with `aws sts get-caller-identity`", err)
 	}
 	f := &finder{
-		names:  NamesOf(cluster, cfg.Region),
-		report: &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster, Items: []Item{}},
-		ec2:    ec2.NewFromConfig(cfg), eks: eks.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
+		names:    NamesOf(cluster, cfg.Region),
+		report:   &Report{Account: aws.ToString(who.Account), Region: cfg.Region, Cluster: cluster, Notes: []string{}, Items: []Item{}},
+		existing: existing,
+		ec2:      ec2.NewFromConfig(cfg), eks: eks.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
 		iam: iam.NewFromConfig(cfg), kms: kms.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
 	}
 	if parts := strings.SplitN(aws.ToString(who.Arn), ":", 3); len(parts) == 3 {
 		f.partition = parts[1]
 	}
+	if err := f.readCluster(ctx); err != nil {
+		err = fmt.Errorf("the EKS cluster and its node groups could not be read: %w", err)
+		if f.foreign {
+			f.report.Notes = append(f.report.Notes, fmt.Sprintf("Whose cluster %s is could not be read: only what bears the tag %s is listed.", cluster, f.names.Tag))
+		}
+		return f.report, errors.Join(err, f.list(ctx))
+	}
+	if f.foreign && f.bears(f.clusterTags()) {
+		f.report.Notes = []string{fmt.Sprintf("Another stack made cluster %s, by its tag %s: what is that stack's and what is this one's cannot be told apart, and nothing is listed. Ask with the stack that made the cluster.", cluster, f.names.Tag)}
+		return f.report, nil
+	}
+	return f.report, f.list(ctx)
+}
+
+// list puts on the list what there is, the cluster having been read.
+func (f *finder) list(ctx context.Context) error {
 	var errs []error
 	for _, step := range []struct {
 		what string
 		find func(context.Context) error
 	}{
-		// What the cluster names and holds bears on the rest. Node groups go first: Karpenter runs
-		// on one, and launches again what is ended. EKS deletes the cluster's security group only
+		// Node groups go first: Karpenter runs on one, and launches again what is ended. In a cluster
+		// of others it loses its permissions first. EKS deletes the cluster's security group only
 		// if no network interface bears it.
-		{"the EKS cluster and its node groups", f.readCluster},
+		{"the EKS node groups", f.addNodegroups},
+		{"Karpenter's pod identity association", f.association},
 		{"EC2 instances", f.instances},
 		{"network interfaces", f.interfaces},
+		{"the access entry of Karpenter's nodes", f.accessEntry},
+		{"the Pod Identity agent", f.agent},
 		{"the EKS cluster", f.addCluster},
 		{"EBS volumes", f.volumes},
 		{"security groups", f.securityGroups},
@@ -150,17 +185,25 @@ func Find(ctx context.Context, cfg aws.Config, cluster string) (*Report, error) 
 			errs = append(errs, fmt.Errorf("%s could not be read: %w", step.what, err))
 		}
 	}
-	return f.report, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
-// named puts something on the list that was found by its name and has tags.
+// bears tells whether tags have the program's, with the name of the stack's cluster.
+func (f *finder) bears(tags map[string]string) bool {
+	return tags[f.names.Tag.Key] == f.names.Tag.Value
+}
+
+// named puts something on the list that was found by its name and has tags, unless these say that it
+// is another stack's.
 func (f *finder) named(kind, id, state string, tags map[string]string, commands ...[]string) {
-	why, tagged := "name", tags[f.names.Tag.Key] == f.names.Tag.Value
-	if tagged {
-		why = f.names.Tag.String()
+	_, others := tags[f.names.Tag.Key]
+	switch {
+	case f.bears(tags):
+		f.add(kind, id, f.names.Tag.String(), state, commands...)
+	case !others && !f.foreign:
+		f.add(kind, id, "name", state, commands...)
+		f.report.Items[len(f.report.Items)-1].NameOnly = true
 	}
-	f.add(kind, id, why, state, commands...)
-	f.report.Items[len(f.report.Items)-1].NameOnly = !tagged
 }
 
 // add puts something on the list. Each command is the words of one, without the region.

@@ -12,15 +12,24 @@ type Names struct {
 	// KeyAlias is the alias of the KMS key for the cluster's secrets, if the stack has its own.
 	KeyAlias               string
 	Roles, Policies, Rules []string
+	// NodeRole is the one of the roles that Karpenter's nodes have.
+	NodeRole string
 	// Tag is the tag of everything that the program makes and that takes tags (ClusterTag of its
 	// settings).
 	Tag Tag
 	// ProfilePath is the path of the instance profiles that Karpenter makes (its
 	// pkg/apis/v1, InstanceProfilePath).
 	ProfilePath string
-	// Tags are those by which a thing of EC2's is the cluster's, whoever made it; Tag among them.
+	// Tags are those by which a thing of EC2's is the cluster's, whoever made it; Tag, the first,
+	// among them.
 	Tags []Tag
 }
+
+// What the program makes in every cluster whose Karpenter is its own goes by the same names.
+const (
+	karpenterNamespace, karpenterAccount = "kube-system", "karpenter"
+	agentAddon                           = "eks-pod-identity-agent"
+)
 
 // Tag is a tag with its value.
 type Tag struct{ Key, Value string }
@@ -33,6 +42,7 @@ func NamesOf(cluster, region string) Names {
 		Cluster: cluster, LogGroup: "/aws/eks/" + cluster + "/cluster",
 		LaunchTemplate: name(cluster, "controllers", 128), Queue: name(cluster, "karpenter", 80),
 		KeyAlias:    "alias/eks/" + cluster,
+		NodeRole:    name(cluster, "karpenter-node-"+region, 64),
 		ProfilePath: "/karpenter/" + region + "/" + cluster + "/",
 		Tag:         Tag{"eks-gpu-slicing/cluster", cluster},
 		Tags: []Tag{

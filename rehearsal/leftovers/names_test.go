@@ -105,6 +105,14 @@ func TestNamesAreAll(t *testing.T) {
 	if err != nil || !strings.Contains(string(encryption), `"alias/eks/" + s.ClusterName`) || NamesOf("gpu", "us-west-1").KeyAlias != "alias/eks/gpu" {
 		t.Errorf("the alias of the program's key is another (%v)", err)
 	}
+	for file, holds := range map[string]string{
+		"cluster/addons.go":      `podIdentityAgent = addon{name: "` + agentAddon + `"`,
+		"karpenter/karpenter.go": `Namespace = "` + karpenterNamespace + `"`,
+	} {
+		if text, err := os.ReadFile(filepath.Join(root, file)); err != nil || !strings.Contains(string(text), holds) || file != "cluster/addons.go" && !strings.Contains(string(text), `serviceAccount = "`+karpenterAccount+`"`) {
+			t.Errorf("%s has no %s (%v)", file, holds, err)
+		}
+	}
 	slices.Sort(got)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("names the program makes (-known +made):\n%s", d)

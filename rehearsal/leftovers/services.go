@@ -2,6 +2,7 @@ package leftovers
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -12,38 +13,116 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// readCluster finds the cluster and its node groups, whoever made those: none of them outlives it.
+// readCluster finds the cluster, and its node groups if it is the stack's.
 func (f *finder) readCluster(ctx context.Context) error {
-	name := f.names.Cluster
-	found, err := f.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
+	f.foreign = true // unless it turns out to be the stack's
+	found, err := f.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &f.names.Cluster})
 	if isCode(err, "ResourceNotFoundException") {
+		// What outlives a cluster that the stack made is its own.
+		f.foreign = f.existing
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	f.cluster = found.Cluster
-	pages := eks.NewListNodegroupsPaginator(f.eks, &eks.ListNodegroupsInput{ClusterName: &name})
+	if f.foreign = f.existing || !f.bears(f.clusterTags()); f.foreign {
+		f.report.Notes = append(f.report.Notes, fmt.Sprintf("This stack has not made cluster %s: only what bears the tag %s is listed.", f.names.Cluster, f.names.Tag),
+			"Instances that a Karpenter of the cluster's own launched for the stack's NodePools bear that Karpenter's tags alone, and nobody can tell them from its others. It ends them by itself once their NodePool is gone; `kubectl get nodepools,nodeclaims` shows both.")
+		return nil
+	}
+	pages := eks.NewListNodegroupsPaginator(f.eks, &eks.ListNodegroupsInput{ClusterName: &f.names.Cluster})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
 		}
-		for _, group := range page.Nodegroups {
-			f.nodegroups = append(f.nodegroups, group)
-			f.add("AWS::EKS::Nodegroup", group, "in cluster "+name, "",
-				[]string{"eks", "delete-nodegroup", "--cluster-name", name, "--nodegroup-name", group},
-				[]string{"eks", "wait", "nodegroup-deleted", "--cluster-name", name, "--nodegroup-name", group})
-		}
+		f.nodegroups = append(f.nodegroups, page.Nodegroups...)
+	}
+	return nil
+}
+
+func (f *finder) clusterTags() map[string]string {
+	if f.cluster == nil {
+		return nil
+	}
+	return f.cluster.Tags
+}
+
+// addNodegroups are those of the stack's cluster, whoever made them: none of them outlives it.
+func (f *finder) addNodegroups(context.Context) error {
+	name := f.names.Cluster
+	for _, group := range f.nodegroups {
+		f.add("AWS::EKS::Nodegroup", group, "in cluster "+name, "",
+			[]string{"eks", "delete-nodegroup", "--cluster-name", name, "--nodegroup-name", group},
+			[]string{"eks", "wait", "nodegroup-deleted", "--cluster-name", name, "--nodegroup-name", group})
 	}
 	return nil
 }
 
 func (f *finder) addCluster(context.Context) error {
-	if name := f.names.Cluster; f.cluster != nil {
+	if name := f.names.Cluster; f.cluster != nil && !f.foreign {
 		f.named("AWS::EKS::Cluster", name, string(f.cluster.Status), f.cluster.Tags,
 			[]string{"eks", "delete-cluster", "--name", name}, []string{"eks", "wait", "cluster-deleted", "--name", name})
 	}
+	return nil
+}
+
+// What follows the stack adds to a cluster of others; from its own it goes with the cluster.
+
+func (f *finder) association(ctx context.Context) error {
+	if f.cluster == nil || !f.foreign {
+		return nil
+	}
+	name := &f.names.Cluster
+	list, err := f.eks.ListPodIdentityAssociations(ctx, &eks.ListPodIdentityAssociationsInput{
+		ClusterName: name, Namespace: aws.String(karpenterNamespace), ServiceAccount: aws.String(karpenterAccount), // which has one at most
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range list.Associations {
+		whole, err := f.eks.DescribePodIdentityAssociation(ctx, &eks.DescribePodIdentityAssociationInput{ClusterName: name, AssociationId: a.AssociationId})
+		if err != nil {
+			return err
+		}
+		f.named("AWS::EKS::PodIdentityAssociation", *a.AssociationId, "", whole.Association.Tags,
+			[]string{"eks", "delete-pod-identity-association", "--cluster-name", *name, "--association-id", *a.AssociationId})
+	}
+	return nil
+}
+
+func (f *finder) accessEntry(ctx context.Context) error {
+	if f.cluster == nil || !f.foreign {
+		return nil
+	}
+	name, principal := &f.names.Cluster, "arn:"+f.partition+":iam::"+f.report.Account+":role/"+f.names.NodeRole
+	found, err := f.eks.DescribeAccessEntry(ctx, &eks.DescribeAccessEntryInput{ClusterName: name, PrincipalArn: &principal})
+	if isCode(err, "ResourceNotFoundException", "InvalidRequestException") { // the latter where the aws-auth ConfigMap alone counts
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.named("AWS::EKS::AccessEntry", principal, "", found.AccessEntry.Tags, []string{"eks", "delete-access-entry", "--cluster-name", *name, "--principal-arn", principal})
+	return nil
+}
+
+func (f *finder) agent(ctx context.Context) error {
+	if f.cluster == nil || !f.foreign {
+		return nil
+	}
+	name := &f.names.Cluster
+	found, err := f.eks.DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: name, AddonName: aws.String(agentAddon)})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.named("AWS::EKS::Addon", agentAddon, string(found.Addon.Status), found.Addon.Tags,
+		[]string{"eks", "delete-addon", "--cluster-name", *name, "--addon-name", agentAddon},
+		[]string{"eks", "wait", "addon-deleted", "--cluster-name", *name, "--addon-name", agentAddon})
 	return nil
 }
 

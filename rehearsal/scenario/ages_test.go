@@ -90,7 +90,7 @@ func TestSoakAges(t *testing.T) {
 	s.nodes(6, 3)
 	s.slicePods(12)
 	s.delete(objects)
-	s.end()
+	s.destroy()
 }
 
 // move changes the stack by a command, and brings it up. The plan, which is made first,

@@ -40,6 +40,8 @@ type story struct {
 	// clusterGone has the Kubernetes provider do what the variable
 	// PULUMI_K8S_DELETE_UNREACHABLE tells the official one to.
 	clusterGone bool
+	// denies tells that the story has calls denied on purpose; in all others none may be.
+	denies bool
 
 	mu sync.Mutex
 	// creates counts the resources that a command of the CLI has asked for so far.
@@ -176,7 +178,8 @@ func (s *story) up() {
 	}
 }
 
-// destroy takes the stack down, after which nothing may be left.
+// destroy takes the stack down, after which nothing may be left, and nothing may have been
+// denied.
 func (s *story) destroy() {
 	s.t.Helper()
 	if err := s.Pulumi(s.t.Context(), "destroy", "--yes", "--skip-preview"); err != nil {
@@ -184,6 +187,9 @@ func (s *story) destroy() {
 	}
 	if left := s.World.Leftovers(); len(left) > 0 {
 		s.t.Errorf("left over in the account: %v", left)
+	}
+	if denied := s.World.Denied(); len(denied) > 0 && !s.denies {
+		s.t.Errorf("denied were %+v", denied)
 	}
 }
 
@@ -376,6 +382,7 @@ func TestMissingPermission(t *testing.T) {
 		}
 		return true
 	})
+	s.denies = true
 	if err := s.Pulumi(t.Context(), "up", "--yes", "--skip-preview"); err == nil {
 		t.Error("the up succeeds")
 	}

@@ -77,7 +77,7 @@ func TestAWSSaysNo(t *testing.T) {
 
 	s.install(account.Outage{Kind: account.Throttling, Calls: 3})
 	grants := s.controllerGrants()
-	s.end()
+	s.destroy()
 	s.needed(grants)
 	for _, r := range s.World.Account().Faults().Refused() {
 		t.Logf("refused: %d x %s:%s with %s (%s)", r.Count, r.Service, r.Action, r.Code, r.Fault)
@@ -107,5 +107,5 @@ func TestSoakLostAnswer(t *testing.T) {
 	_, pods := s.place(inference)
 	s.allRun(pods)
 	s.nodes(2, 2)
-	s.end()
+	s.destroy()
 }

@@ -35,5 +35,5 @@ func TestSoakNoCapacity(t *testing.T) {
 	s.settle(objects)
 	t.Logf("all pods run %v after the capacity is there again", time.Since(begin).Round(time.Second))
 	s.nodes(2, 2)
-	s.end()
+	s.destroy()
 }

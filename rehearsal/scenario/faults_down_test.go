@@ -59,5 +59,5 @@ func TestSoakControllersAway(t *testing.T) {
 		t.Errorf("%d GPU nodes were launched, want 2, or 4 if no NodeClaim was told", launched)
 	}
 	t.Logf("API server away for 30s in a launch: all pods run %v after it is back; %d nodes were launched, and 2 run", took.Round(time.Second), launched)
-	s.end()
+	s.destroy()
 }

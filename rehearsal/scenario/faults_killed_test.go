@@ -47,5 +47,5 @@ func TestSoakKarpenterKilled(t *testing.T) {
 	s.twoRun()
 	t.Logf("%d GPU nodes were launched in all, and two run %v after the kill", s.launched("gpu"), time.Since(begin).Round(time.Second))
 	s.settle(objects)
-	s.end()
+	s.destroy()
 }

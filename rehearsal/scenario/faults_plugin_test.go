@@ -99,5 +99,5 @@ func TestSoakPlugin(t *testing.T) {
 	s.settle(objects)
 	t.Logf("two slices where four are promised: %d nodes for 8 pods after %v", s.launched("gpu")-before, time.Since(begin).Round(time.Second))
 	s.nodes(before+4, 4)
-	s.end()
+	s.destroy()
 }

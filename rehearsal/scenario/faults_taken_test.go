@@ -49,6 +49,7 @@ func TestSoakTaken(t *testing.T) {
 	}{
 		{"spot interruption", onSpot, func(i account.Instance) error { return in.InterruptSpotInstance(i.ID) }},
 		{"stop by hand", onDemand, func(i account.Instance) error { _, err := in.StopInstances(i.ID); return err }},
+		{"end by hand", onDemand, func(i account.Instance) error { _, err := in.TerminateInstances(i.ID); return err }},
 		{"scheduled retirement", onSpot, func(i account.Instance) error { return in.ScheduleRetirement(i.ID, time.Hour) }},
 	} {
 		all := s.running()
@@ -78,5 +79,5 @@ func TestSoakTaken(t *testing.T) {
 			return now[0].State == account.StateTerminated, gone.ID + " is " + now[0].State
 		})
 	}
-	s.end()
+	s.destroy()
 }

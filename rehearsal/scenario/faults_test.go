@@ -163,15 +163,6 @@ func (s *story) clear(objects []workload.Object) {
 	s.newGPUNodes(s.client())
 }
 
-// end takes the stack down: nothing may be left, and nothing may have been denied.
-func (s *story) end() {
-	s.t.Helper()
-	s.destroy()
-	if denied := s.World.Denied(); len(denied) > 0 {
-		s.t.Errorf("denied were %+v", denied)
-	}
-}
-
 // audit watches from now to the end of the test that no node has pods that hold more
 // slices than it has: at no moment may a slice be counted twice.
 func (s *story) audit() {

@@ -46,6 +46,7 @@ func testPermissions(t *testing.T, part string) {
 	soak(t)
 	t.Parallel()
 	s := tell(t, nil)
+	s.denies = true
 	s.up()
 	objects, err := workload.Asked{Paths: []string{filepath.Join(checkout, inference)}, Scales: []string{"gpu-inference=1"}}.Read()
 	if err != nil {

@@ -64,7 +64,7 @@ func TestSoakResize(t *testing.T) {
 	s.slicePods(18)
 	s.nodes(3+9, 9)
 	s.delete(first)
-	s.end()
+	s.destroy()
 }
 
 // roll does what the guide has for whoever wants the nodes to follow at once.

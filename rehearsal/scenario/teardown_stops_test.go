@@ -42,7 +42,7 @@ func (s *story) left() []leftovers.Item {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"]}, nil
 		}),
-	}, cluster)
+	}, cluster, false)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -126,6 +126,7 @@ func TestSoakDestroyStops(t *testing.T) {
 	soak(t)
 	t.Parallel()
 	s := tell(t, hurry)
+	s.denies = true
 	a := s.World.Account()
 
 	t.Log("the controller's policies are detached")

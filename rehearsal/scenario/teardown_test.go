@@ -122,7 +122,7 @@ func TestDestroyInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s.end()
+	s.destroy()
 	took := time.Since(begin)
 	if held := grace - podGrace; took < held {
 		t.Errorf("the destroy took %v; the pods can hold it for %v", took, held)
@@ -143,7 +143,7 @@ func TestSoakDestroyDeadKubelet(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s.end()
+	s.destroy()
 	t.Logf("the destroy took %v", time.Since(begin).Round(time.Second))
 }
 
@@ -160,7 +160,7 @@ func TestSoakDestroyUnrecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s.end()
+	s.destroy()
 	took := time.Since(begin)
 	if took < 30*time.Second { // Karpenter leaves younger ones alone
 		t.Errorf("the destroy took %v: it cannot have waited for %s", took, lost.ID)
@@ -201,7 +201,7 @@ func TestDestroyWithForeignPools(t *testing.T) {
 	if diff := cmp.Diff([]string{"nodeclaim by-hand", "nodepool mine"}, found); diff != "" {
 		t.Errorf("found were (-want +got):\n%s", diff)
 	}
-	s.end()
+	s.destroy()
 }
 
 // TestSoakDestroyBefore130: where there are no admission policies, nodes of others stop a
@@ -222,7 +222,7 @@ func TestSoakDestroyBefore130(t *testing.T) {
 	}
 	s.delete(objects)
 	s.patience = 0
-	s.end()
+	s.destroy()
 }
 
 // TestSoakDestroyForeignClass: the same with nodes of a class that is not the stack's

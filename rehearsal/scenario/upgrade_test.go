@@ -75,7 +75,7 @@ func TestSoakUpgrade(t *testing.T) {
 	if err := s.World.DeleteWorkloads(t.Context(), append(objects, budget...)); err != nil {
 		t.Fatal(err)
 	}
-	s.end()
+	s.destroy()
 }
 
 // versions are EKS's from one on, oldest first, those included that it makes no new

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,7 +61,7 @@ func Serve(ctx context.Context, r request.Request, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, to.close()) }()
 	switch r.Command {
 	case request.Leftovers:
-		return listLeftovers(ctx, project.Config("aws:region"), project.Config(clusterName), to, out)
+		return listLeftovers(ctx, project, to, out)
 	case request.Lint:
 		return inFolder(options, func(o Options) error { return lintWorkloads(ctx, o, workloads, to) })
 	case request.Forecast:
@@ -127,16 +128,17 @@ func lintWorkloads(ctx context.Context, o Options, workloads []workload.Object, 
 // ErrProblems says that workloads have problems, which have been shown.
 var ErrProblems = errors.New("the workloads have problems")
 
-// clusterName is the setting that names the cluster.
-const clusterName = "clusterName"
+// The settings that name the cluster: one to be made, and one that was there.
+const clusterName, existingCluster = "clusterName", "existingCluster"
 
 // listLeftovers lists what a stack has left in the account of the user's credentials.
-func listLeftovers(ctx context.Context, region, cluster string, to *results, out io.Writer) error {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithLogger(logging.Nop{}))
+func listLeftovers(ctx context.Context, project *engine.Project, to *results, out io.Writer) error {
+	cluster := cmp.Or(project.Config(existingCluster), project.Config(clusterName))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(project.Config("aws:region")), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return fmt.Errorf("the AWS credentials: %w", err)
 	}
-	found, err := leftovers.Find(ctx, cfg, cluster)
+	found, err := leftovers.Find(ctx, cfg, cluster, project.Config(existingCluster) != "")
 	if found == nil {
 		return err
 	}
@@ -152,6 +154,9 @@ func writeLeftovers(out io.Writer, r *leftovers.Report) error {
 		text.WriteString("nothing of the stack is there.\n")
 	} else {
 		fmt.Fprintf(&text, "%d things of the stack are there. To remove them, in this order:\n", len(r.Items))
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(&text, "# %s\n", note)
 	}
 	for _, i := range r.Items {
 		fmt.Fprintf(&text, "\n# %s\n", strings.Join(slices.DeleteFunc([]string{i.Type, i.ID, i.State, "by its " + i.Why}, func(s string) bool { return s == "" }), ", "))

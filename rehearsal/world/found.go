@@ -135,11 +135,19 @@ func (t *things) add(o *unstructured.Unstructured) {
 // they were found.
 type Difference struct {
 	// Changed is what was found and is another now, or gone: its kind and name, and
-	// the fields that differ.
+	// the fields that differ. So is what a call named that was to change something, other
+	// than a call of who was found too, such as the cluster's own Karpenter.
 	Changed []string
-	// Added are the objects in the cluster that were not found, as "KIND NAME". What is
+	// Added are the objects in the cluster that were not found, as "KIND NAME", and what
+	// EKS keeps for the cluster beside node groups, as "TYPE CLUSTER NAME". What else is
 	// new in the account are [World.Leftovers].
 	Added []string
+}
+
+// added tells whether a thing of the account is one of those that [Difference.Added] has.
+func added(key string) bool {
+	kind, _, _ := strings.Cut(key, " ")
+	return slices.Contains([]string{"AWS::EKS::AccessEntry", "AWS::EKS::Addon", "AWS::EKS::PodIdentityAssociation"}, kind)
 }
 
 // Difference tells how a cluster that stands differs from how it was found; in other
@@ -161,6 +169,14 @@ func (w *World) Difference(ctx context.Context) (Difference, error) {
 			} else if fields := differing("", both.was[key], is); len(fields) > 0 {
 				d.Changed = append(d.Changed, key+": "+strings.Join(fields, ", "))
 			}
+		}
+	}
+	for _, call := range w.account.NamedCalls() {
+		d.Changed = append(d.Changed, call.Thing+": "+call.Principal+" has called "+call.Action)
+	}
+	for _, key := range slices.Sorted(maps.Keys(now.account)) {
+		if _, was := w.found.account[key]; !was && added(key) {
+			d.Added = append(d.Added, key)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(now.objects)) {

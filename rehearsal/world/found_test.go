@@ -74,6 +74,28 @@ func TestDifference(t *testing.T) {
 	if left := w.Leftovers(); len(left) != 1 || left[0].ID != "/left" {
 		t.Errorf("left over in the account: %v", left)
 	}
+	if _, err := w.account.CreateAccessEntry(account.CreateAccessEntryInput{ClusterName: "platform", PrincipalARN: "arn:aws:iam::111122223333:role/platform-cluster"}); err != nil {
+		t.Fatal(err)
+	}
+	want(Difference{Added: []string{"AWS::EKS::AccessEntry platform arn:aws:iam::111122223333:role/platform-cluster", "ConfigMap default/left"}})
+	instances, err := w.account.DescribeInstances(nil)
+	if err != nil || len(instances) != 2 {
+		t.Fatalf("its instances are %v (%v)", instances, err)
+	}
+	one := instances[0]
+	for _, thing := range []string{"Instance " + one.ID, "Volume " + one.VolumeID, "NetworkInterface " + one.NetworkInterfaceID, "Subnet " + one.SubnetID} {
+		id := strings.Fields(thing)[1:]
+		if err := w.account.CreateTags(id, account.Tags{"test": "gpu"}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.Difference(t.Context())
+		if err != nil || len(got.Changed) != 1 || !strings.HasPrefix(got.Changed[0], "AWS::EC2::"+thing+": Tags") {
+			t.Errorf("a tag of %s shows as %q (%v)", thing, got.Changed, err)
+		}
+		if err := w.account.DeleteTags(id, []string{"test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := w.account.DetachRolePolicy("platform-nodes", "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +110,16 @@ func TestDifference(t *testing.T) {
 	for _, gone := range []string{"AWS::EKS::Addon platform coredns is gone", "Deployment kube-system/coredns is gone"} {
 		if err != nil || !slices.Contains(got.Changed, gone) {
 			t.Errorf("an add-on that was deleted shows as %q (%v), without %q", got.Changed, err, gone)
+		}
+	}
+	if _, err := w.account.StopInstances(one.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.account.NoteCall(account.CallerARN, "delete aws:iam/role:Role", "iam/platform-cluster")
+	got, err = w.Difference(t.Context())
+	for _, want := range []string{"AWS::EC2::Instance " + one.ID + " is gone", "AWS::EC2::Volume " + one.VolumeID + " is gone", "AWS::IAM::Role platform-cluster: " + account.CallerARN + " has called delete aws:iam/role:Role"} {
+		if err != nil || !slices.Contains(got.Changed, want) {
+			t.Errorf("an instance that was stopped, and a call, show as %q (%v), without %q", got.Changed, err, want)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 const standTime = 2 * time.Minute
 
 // stand makes the cluster that stands in the account's kind of world, runs its node
-// groups and its Karpenter, and notes how all of it is found: see [World.Changed].
+// groups and its Karpenter, and notes how all of it is found: see [World.Difference].
 func (w *World) stand(ctx context.Context) error {
 	standing, err := w.account.Stand()
 	if err != nil || standing == nil {
@@ -33,7 +33,9 @@ func (w *World) stand(ctx context.Context) error {
 		if err := w.standKarpenter(ctx, standing.Cluster, k); err != nil {
 			return fmt.Errorf("the Karpenter of cluster %s: %w", standing.Cluster, err)
 		}
-		w.account.Settled()
+		if err := w.account.Settled(); err != nil {
+			return err
+		}
 	}
 	w.found, err = w.still(ctx)
 	return err

@@ -92,10 +92,14 @@ var actions = sync.OnceValue(func() map[string]action {
 		"iam:GetPolicy":          {types: map[string]resourceType{"policy": must(iamTags)}},
 		"iam:ListPolicyVersions": {types: map[string]resourceType{"policy": must("")}},
 
-		"eks:DescribeCluster":               {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
-		"eks:ListNodegroups":                {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
-		"eks-auth:AssumeRoleForPodIdentity": {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
-		"events:ListTargetsByRule":          {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
+		"eks:DescribeAccessEntry":            {types: map[string]resourceType{"access-entry": must("aws:ResourceTag/")}},
+		"eks:DescribeAddon":                  {types: map[string]resourceType{"addon": must("aws:ResourceTag/")}},
+		"eks:DescribeCluster":                {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"eks:ListNodegroups":                 {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"eks:ListPodIdentityAssociations":    {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"eks:DescribePodIdentityAssociation": {types: map[string]resourceType{"podidentityassociation": must("aws:ResourceTag/")}},
+		"eks-auth:AssumeRoleForPodIdentity":  {types: map[string]resourceType{"cluster": must("aws:ResourceTag/")}},
+		"events:ListTargetsByRule":           {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
 		// EventBridge has buses and other rules too; here are only these.
 		"events:ListTagsForResource": {types: map[string]resourceType{"rule-on-default-event-bus": may("aws:ResourceTag/")}},
 		"kms:DescribeKey":            {types: map[string]resourceType{"key": must("aws:ResourceTag/")}},

@@ -8,12 +8,18 @@ import (
 	"eks-gpu-slicing/rehearsal/account/authz"
 )
 
-// eksOperations are the EKS actions that Karpenter, nodes and `aws eks update-kubeconfig` use.
+// eksOperations are the EKS actions that Karpenter, nodes, `aws eks update-kubeconfig` and
+// `rehearse leftovers` use.
 func eksOperations() map[string]operation {
 	return map[string]operation{
 		"DescribeCluster": (*call).describeCluster,
 		"ListClusters":    (*call).listClusters,
 		"ListNodegroups":  (*call).listNodegroups,
+
+		"DescribeAccessEntry":            (*call).describeAccessEntry,
+		"DescribeAddon":                  (*call).describeAddon,
+		"DescribePodIdentityAssociation": (*call).describePodIdentityAssociation,
+		"ListPodIdentityAssociations":    (*call).listPodIdentityAssociations,
 	}
 }
 
@@ -30,6 +36,14 @@ func route(method, path string) string {
 		return "DescribeCluster"
 	case method == http.MethodGet && len(parts) == 3 && parts[2] == "node-groups":
 		return "ListNodegroups"
+	case method == http.MethodGet && len(parts) == 3 && parts[2] == "pod-identity-associations":
+		return "ListPodIdentityAssociations"
+	case method == http.MethodGet && len(parts) == 4 && parts[2] == "pod-identity-associations":
+		return "DescribePodIdentityAssociation"
+	case method == http.MethodGet && len(parts) == 4 && parts[2] == "addons":
+		return "DescribeAddon"
+	case method == http.MethodGet && len(parts) > 3 && parts[2] == "access-entries": // an ARN has slashes
+		return "DescribeAccessEntry"
 	case method == http.MethodPost && len(parts) == 3 && parts[2] == "assume-role-for-pod-identity":
 		return "AssumeRoleForPodIdentity"
 	}

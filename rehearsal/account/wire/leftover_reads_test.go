@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -129,6 +130,51 @@ func TestKeys(t *testing.T) {
 	wantCode(t, err, "NotFoundException", http.StatusBadRequest, "alias/none is not found")
 	_, err = kms.NewFromConfig(w.config(w.pod())).DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: alias})
 	wantCode(t, err, "AccessDeniedException", http.StatusBadRequest, "kms:DescribeKey")
+}
+
+// TestMembers: what a cluster has beside node groups, with its tags.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, ctx, cluster := clientsOf(w.admin()).eks, t.Context(), aws.String("c")
+	tags, pod := account.Tags{"k": "v"}, w.pod() // which has an association
+	role := aws.String("arn:aws:iam::" + account.ID + ":role/c-node")
+	_, err := w.account.CreateAccessEntry(account.CreateAccessEntryInput{ClusterName: "c", PrincipalARN: *role, Type: account.AccessEC2Linux, Tags: tags})
+	w.ok(err)
+	_, err = w.account.CreateAddon(account.CreateAddonInput{ClusterName: "c", Name: "kube-proxy", Tags: tags})
+	w.ok(err)
+	entry, err := c.DescribeAccessEntry(ctx, &eks.DescribeAccessEntryInput{ClusterName: cluster, PrincipalArn: role})
+	w.ok(err)
+	addon, err := c.DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: cluster, AddonName: aws.String("kube-proxy")})
+	w.ok(err)
+	if d := cmp.Diff(map[string]string(tags), entry.AccessEntry.Tags); d != "" || *entry.AccessEntry.PrincipalArn != *role || *entry.AccessEntry.Type != account.AccessEC2Linux {
+		t.Errorf("access entry %+v, its tags (-want +got):\n%s", entry.AccessEntry, d)
+	}
+	if d := cmp.Diff(map[string]string(tags), addon.Addon.Tags); d != "" || addon.Addon.Status != ekstypes.AddonStatusActive || *addon.Addon.AddonName != "kube-proxy" {
+		t.Errorf("add-on %+v, its tags (-want +got):\n%s", addon.Addon, d)
+	}
+	of := func(account string) int {
+		t.Helper()
+		list, err := c.ListPodIdentityAssociations(ctx, &eks.ListPodIdentityAssociationsInput{ClusterName: cluster, Namespace: aws.String("kube-system"), ServiceAccount: &account})
+		w.ok(err)
+		for _, a := range list.Associations {
+			whole, err := c.DescribePodIdentityAssociation(ctx, &eks.DescribePodIdentityAssociationInput{ClusterName: cluster, AssociationId: a.AssociationId})
+			w.ok(err)
+			if *whole.Association.ServiceAccount != account || len(whole.Association.Tags) != 0 {
+				t.Errorf("association %+v", whole.Association)
+			}
+		}
+		return len(list.Associations)
+	}
+	if of("karpenter") != 1 || of("others") != 0 {
+		t.Errorf("%d associations of karpenter and %d of others, want 1 and 0", of("karpenter"), of("others"))
+	}
+	_, err = c.DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: cluster, AddonName: aws.String("coredns")})
+	wantCode(t, err, "ResourceNotFoundException", http.StatusNotFound, "No addon: coredns")
+	_, err = c.DescribeAccessEntry(ctx, &eks.DescribeAccessEntryInput{ClusterName: cluster, PrincipalArn: aws.String(*role + "s")})
+	wantCode(t, err, "ResourceNotFoundException", http.StatusNotFound, "principalArn")
+	_, err = clientsOf(w.config(pod)).eks.DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: cluster, AddonName: aws.String("kube-proxy")})
+	wantCode(t, err, "AccessDeniedException", http.StatusForbidden, "eks:DescribeAddon")
 }
 
 // TestGroups: node groups and log groups.

@@ -56,6 +56,11 @@ type recorder struct {
 func who(c *call) string { return cmp.Or(c.session.Principal.RoleARN, c.session.Principal.ARN) }
 
 func (r *recorder) allow(c *call, checks []authz.Check, policies []*authz.Policy) {
+	for _, check := range checks {
+		if _, action, _ := strings.Cut(check.Action, ":"); !c.dryRun && !account.ReadsOnly(action) {
+			c.account.NoteCall(who(c), check.Action, check.Resource)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.needed == nil {

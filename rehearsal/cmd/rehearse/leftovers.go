@@ -15,7 +15,8 @@ func newLeftovers(dir *string) *cobra.Command {
 		Short: "List what a stack has left in an AWS account, and the commands that remove it",
 		Long: `Leftovers asks the account of your AWS credentials, a real one, for what belongs to the
 stack: by its exact name, or by an exact tag. It only reads; for each thing it prints
-the commands that remove it. Of a stack that is up, that is everything.
+the commands that remove it. Of a stack that is up, that is everything. Of a cluster that
+the stack has not made (existingCluster), it is only what bears the stack's own tag.
 
 This is the one command that uses your credentials. In a shell that was told of a
 rehearsal (see "rehearse up") they are that rehearsal's.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -179,6 +181,7 @@ func (p *awsProvider) Create(ctx context.Context, r plugin.CreateRequest) (plugi
 		return plugin.CreateResponse{Properties: p.planned(k, r.Properties, nil), Status: resource.StatusOK}, nil
 	}
 	c := p.call(ctx, r.Name, "", r.Properties, nil, nil)
+	p.note("create", string(r.Type), c)
 	id, err := k.create(c)
 	if c.id, c.fresh = id, true; err != nil {
 		return plugin.CreateResponse{}, p.incomplete(k, c, err)
@@ -188,6 +191,42 @@ func (p *awsProvider) Create(ctx context.Context, r plugin.CreateRequest) (plugi
 		return plugin.CreateResponse{}, err
 	}
 	return plugin.CreateResponse{ID: resource.ID(id), Properties: out, Status: resource.StatusOK}, nil
+}
+
+// note tells the account what a change of a resource names: all texts of its inputs and
+// its state, on their own and as names of the service that its type, such as
+// aws:iam/role:Role, is of.
+func (p *awsProvider) note(verb, token string, c *call) {
+	service, _, _ := strings.Cut(strings.TrimPrefix(token, "aws:"), "/")
+	names := []string{c.id}
+	for _, of := range []props{c.in, c.old, c.state} {
+		names = appendTexts(names, resource.NewObjectProperty(of))
+	}
+	for _, name := range slices.Clone(names) {
+		names = append(names, service+"/"+name)
+	}
+	p.account.NoteCall(account.CallerARN, verb+" "+token, names...)
+}
+
+// appendTexts appends the texts in a value.
+func appendTexts(texts []string, v resource.PropertyValue) []string {
+	switch {
+	case v.IsString():
+		return append(texts, v.StringValue())
+	case v.IsSecret():
+		return appendTexts(texts, v.SecretValue().Element)
+	case v.IsOutput():
+		return appendTexts(texts, v.OutputValue().Element)
+	case v.IsArray():
+		for _, one := range v.ArrayValue() {
+			texts = appendTexts(texts, one)
+		}
+	case v.IsObject():
+		for _, one := range v.ObjectValue() {
+			texts = appendTexts(texts, one)
+		}
+	}
+	return texts
 }
 
 // incomplete is the error of an operation that failed with err. A resource that
@@ -265,6 +304,7 @@ func (p *awsProvider) Update(ctx context.Context, r plugin.UpdateRequest) (plugi
 		}
 		return plugin.UpdateResponse{Properties: out, Status: resource.StatusOK}, nil
 	}
+	p.note("update", string(r.Type), c)
 	if k.update != nil {
 		if err := k.update(c); err != nil {
 			return plugin.UpdateResponse{}, p.incomplete(k, c, err)
@@ -291,6 +331,7 @@ func (p *awsProvider) Delete(ctx context.Context, r plugin.DeleteRequest) (plugi
 		return plugin.DeleteResponse{}, err
 	}
 	c := p.call(ctx, r.Name, r.ID, r.Inputs, nil, r.Outputs)
+	p.note("delete", string(r.Type), c)
 	c.limit = time.Duration(r.Timeout * float64(time.Second))
 	if err := k.destroy(c); err != nil && !gone(err) {
 		return plugin.DeleteResponse{}, bridged(err)

@@ -250,3 +250,22 @@ func TestDefaultTags(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNamesWhatStands: a change that names what stood before the stack is noted, and one that adds to
+// the cluster is not.
+func TestNamesWhatStands(t *testing.T) {
+	t.Parallel()
+	s := open(t, "us-west-2", "existing-bare", nil)
+	if _, err := s.account.Stand(); err != nil {
+		t.Fatal(err)
+	}
+	s.up("aws:eks/addon:Addon", "agent", map[string]any{"clusterName": "platform", "addonName": "eks-pod-identity-agent"})
+	if got := s.account.NamedCalls(); len(got) > 0 {
+		t.Errorf("of an add-on are noted %+v", got)
+	}
+	s.up("aws:iam/rolePolicyAttachment:RolePolicyAttachment", "more", map[string]any{"role": "platform-nodes", "policyArn": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"})
+	want := []account.Named{{Principal: account.CallerARN, Action: "create aws:iam/rolePolicyAttachment:RolePolicyAttachment", Thing: "AWS::IAM::Role platform-nodes"}}
+	if diff := cmp.Diff(want, s.account.NamedCalls()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
