@@ -72,13 +72,13 @@ func TestSoakAges(t *testing.T) {
 	s.nodes(3, 3)
 	running = s.podsOf()
 
-	s.move(`config set gpuInstanceTypes ["g4dn.xlarge","g4dn.2xlarge"]`)
+	s.move("config set --path gpuInstanceTypes[1] g4dn.2xlarge")
 	time.Sleep(20 * time.Second) // Karpenter looks for drift on each change of a pool, within seconds
 	s.unmoved("one more type", running)
 	s.nodes(3, 3)
 
 	s.guard(3, 11)
-	s.move(`config set gpuInstanceTypes ["g4dn.2xlarge"]`)
+	s.move("config rm --path gpuInstanceTypes[0]")
 	s.await("all GPU nodes are of the type that is left", 5*time.Minute, func() (bool, string) {
 		var types []string
 		for _, i := range s.running() {

@@ -50,9 +50,12 @@ func TestUnreachable(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := live.Connector(nil)(t.Context(), tt.kubeconfig)
+			c, err := live.Connector(nil)(t.Context(), tt.kubeconfig)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+			if c != nil {
+				t.Error("it gives a cluster all the same")
 			}
 		})
 	}

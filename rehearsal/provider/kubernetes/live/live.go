@@ -57,7 +57,11 @@ type Charts func(ctx context.Context, repo, name, version string) (*chart.Chart,
 // their releases. It reaches loopback addresses only.
 func Connector(charts Charts) kubernetes.Connect {
 	return func(ctx context.Context, kubeconfig string) (kubernetes.Cluster, error) {
-		return connect(ctx, kubeconfig, charts)
+		c, err := connect(ctx, kubeconfig, charts)
+		if err != nil {
+			return nil, err // and no *cluster that is nil: to the caller that would be one
+		}
+		return c, nil
 	}
 }
 
