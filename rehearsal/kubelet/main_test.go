@@ -247,13 +247,14 @@ func (f *fixture) waitGone(name string) {
 // wait polls until cond holds; it says what was still missing.
 func (f *fixture) wait(what string, cond func() (bool, string)) {
 	f.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	const patience = time.Minute // on a busy machine a program takes its time to start
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		ok, now := cond()
 		if ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			f.t.Fatalf("waited 20s for %s; now: %s", what, now)
+			f.t.Fatalf("waited %v for %s; now: %s", patience, what, now)
 		}
 	}
 }

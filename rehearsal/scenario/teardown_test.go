@@ -251,7 +251,8 @@ func TestSoakDestroyForeignClass(t *testing.T) {
 	}
 }
 
-// foreignClass makes a copy of the stack's EC2NodeClass default under another name.
+// foreignClass makes a copy of the stack's EC2NodeClass default under another name, of
+// whose nodes the stack's security group knows nothing.
 func (s *story) foreignClass(name string) {
 	s.t.Helper()
 	client, err := dynamic.NewForConfig(s.World.RESTConfig())
@@ -262,7 +263,16 @@ func (s *story) foreignClass(name string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	spec, ok := class.Object["spec"].(map[string]any)
+	if !ok {
+		s.t.Fatalf("the spec of EC2NodeClass default is a %T", class.Object["spec"])
+	}
+	groups, ok := spec["securityGroupSelectorTerms"].([]any)
+	if !ok || len(groups) < 2 {
+		s.t.Fatalf("the security groups of EC2NodeClass default: %v", spec["securityGroupSelectorTerms"])
+	}
+	spec["securityGroupSelectorTerms"] = groups[:1] // not the one by which a destroy waits for instances
 	s.apply([]workload.Object{{File: "foreign class", Unstructured: &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": class.GetAPIVersion(), "kind": class.GetKind(), "metadata": map[string]any{"name": name}, "spec": class.Object["spec"],
+		"apiVersion": class.GetAPIVersion(), "kind": class.GetKind(), "metadata": map[string]any{"name": name}, "spec": spec,
 	}}}})
 }

@@ -132,7 +132,7 @@ func TestExecCredential(t *testing.T) {
 		t.Errorf("preview: %v", err)
 	}
 	err = d.tryUp(program)
-	if err == nil || !strings.Contains(err.Error(), `User "system:serviceaccount:default:`+sa.Name+`" cannot patch resource`) {
+	if err == nil || !strings.Contains(err.Error(), `User "system:serviceaccount:default:`+sa.Name+`" cannot create resource`) {
 		t.Errorf("up: %v", err)
 	}
 }

@@ -175,34 +175,51 @@ func createdClientSide(live *unstructured.Unstructured) bool {
 }
 
 // takeOver moves the fields that kubectl edit, kubectl apply and the create own
-// to this field manager, so that an update overwrites
-// what somebody changed by hand instead of stopping at a conflict (await.go,
-// fixCSAFieldManagers).
+// to this field manager, so that an update overwrites what somebody changed by hand
+// instead of stopping at a conflict (await.go, fixCSAFieldManagers). The real patch names
+// no version of the object, this one does: a controller may write its status meanwhile.
 func (c *cluster) takeOver(
 	ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, w kubernetes.Write,
 ) (*unstructured.Unstructured, error) {
-	theirs := sets.New[string]()
-	for _, f := range live.GetManagedFields() {
-		if f.Operation != metav1.ManagedFieldsOperationUpdate || f.Subresource != "" {
-			continue
-		}
-		for _, prefix := range []string{"kubectl", "before-first-apply", clientSide, "pulumi-resource-kubernetes"} {
-			if strings.HasPrefix(f.Manager, prefix) {
-				theirs.Insert(f.Manager)
+	if w.DryRun {
+		return live, nil
+	}
+	name, first := live.GetName(), true
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() (err error) {
+		if !first {
+			if live, err = client.Get(ctx, name, metav1.GetOptions{}); err != nil {
+				return err
 			}
 		}
-	}
-	if w.DryRun || theirs.Len() == 0 {
-		return live, nil
-	}
-	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, theirs, w.FieldManager)
-	if err != nil {
-		return nil, fmt.Errorf("taking over the fields of %s: %w", strings.Join(sets.List(theirs), ", "), err)
-	}
-	if len(patch) == 0 {
-		return live, nil
-	}
-	return client.Patch(ctx, live.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{})
+		first = false
+		theirs := sets.New[string]()
+		for _, f := range live.GetManagedFields() {
+			if f.Operation != metav1.ManagedFieldsOperationUpdate || f.Subresource != "" {
+				continue
+			}
+			for _, prefix := range []string{"kubectl", "before-first-apply", clientSide, "pulumi-resource-kubernetes"} {
+				if strings.HasPrefix(f.Manager, prefix) {
+					theirs.Insert(f.Manager)
+				}
+			}
+		}
+		if theirs.Len() == 0 {
+			return nil
+		}
+		patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, theirs, w.FieldManager)
+		if err != nil {
+			return fmt.Errorf("taking over the fields of %s: %w", strings.Join(sets.List(theirs), ", "), err)
+		}
+		if len(patch) == 0 {
+			return nil
+		}
+		patched, err := client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
+		if err == nil {
+			live = patched
+		}
+		return err
+	})
+	return live, err
 }
 
 // keepLive gives the ignored paths of inputs the values they have in the
