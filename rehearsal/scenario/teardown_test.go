@@ -175,13 +175,13 @@ func TestDestroyWithForeignPools(t *testing.T) {
 	s := tell(t, hurry, "kubernetesVersion=1.35")
 	s.up()
 	objects := s.foreign("default")
-	before, err := s.World.Account().Inventory()
-	if err != nil {
-		t.Fatal(err)
-	}
 	mends := regexp.MustCompile(`(Node\w+) (\S+) is none of this stack, .*: kubectl delete (\S+) (\S+) --timeout 45m`)
 	var found []string // in the order in which the API server looks
 	for range objects {
+		before, err := s.World.Account().Inventory()
+		if err != nil {
+			t.Fatal(err)
+		}
 		said := s.stops("is none of this stack")
 		m := mends.FindStringSubmatch(said)
 		if m == nil || m[2] != m[4] || strings.ToLower(m[1]) != m[3] {

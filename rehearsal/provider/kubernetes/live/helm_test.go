@@ -155,7 +155,7 @@ func TestReleaseThatDoesNotGetReady(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	d, _ := release(t, ns)
-	stuck := program(ns, ", timeout: 2, values: {replicas: 2}")
+	stuck := program(ns, ", timeout: 5, values: {replicas: 2}")
 	wantInitFailure(t, d.tryUp(stuck), `Helm release "`+ns+`/demo" was created, but failed to initialize completely`,
 		"context deadline exceeded", "Deployment is not ready: "+ns+"/demo. 0 out of 2 expected pods are ready",
 		"[Pod "+ns+"/demo-")
