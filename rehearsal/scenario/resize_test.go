@@ -78,11 +78,8 @@ func (s *story) roll() {
 	if len(commands) != 1 {
 		s.t.Fatalf("the guide has the commands that roll nodes %d times, want once", len(commands))
 	}
-	if err := os.Symlink(s.kube, filepath.Join(s.dir, "kubectl")); err != nil {
-		s.t.Fatal(err)
-	}
 	shell := exec.CommandContext(s.t.Context(), "bash", "-eu", "-o", "pipefail", "-c", string(commands[0][1]))
-	shell.Env = append(s.World.Environment(), "PATH="+s.dir+":"+os.Getenv("PATH"), "HOME="+s.dir)
+	shell.Env = s.kubectl("")
 	out, err := shell.CombinedOutput()
 	if err != nil || strings.Count(string(out), "deleted") != 3 {
 		s.t.Fatalf("three nodes were to be rolled: %v\n%s", err, out)
