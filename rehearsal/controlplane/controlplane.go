@@ -281,7 +281,7 @@ func (cp *ControlPlane) Stop(ctx context.Context) error {
 
 // stopComponents stops what runs, in the reverse order of its start.
 func (cp *ControlPlane) stopComponents() error {
-	const grace = 10 * time.Second
+	const grace = 30 * time.Second // they end within a second; on a busy machine 10 were too few
 	var errs []error
 	for _, group := range [][]string{{scheduler, manager, collector}, {apiserver}, {etcd}} {
 		results := make(chan error)

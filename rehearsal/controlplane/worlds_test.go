@@ -57,8 +57,8 @@ func TestTwoAtOnceOneByContext(t *testing.T) {
 	cancel()
 	select {
 	case <-cancelled.Done():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the control plane runs 20s after its context was cancelled")
+	case <-time.After(time.Minute):
+		t.Fatal("the control plane runs a minute after its context was cancelled")
 	}
 	expectGone(t, ids)
 	if err := cancelled.Err(); err != nil {

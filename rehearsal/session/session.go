@@ -137,7 +137,7 @@ func Start(ctx context.Context, o Options) (_ *Session, err error) {
 	}
 	s.closers = append(s.closers, func() error {
 		// After an interruption, too, processes get the time to end by themselves.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return s.World.Stop(ctx)
 	})

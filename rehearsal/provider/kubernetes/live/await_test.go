@@ -151,10 +151,11 @@ func TestCancelEndsAWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, charts("unused.example.com"), "{}")
-			time.AfterFunc(500*time.Millisecond, func() { _ = p.SignalCancellation(context.Background()) })
+			// By then what is waited for has been made, on a busy machine too.
+			time.AfterFunc(3*time.Second, func() { _ = p.SignalCancellation(context.Background()) })
 			began := time.Now()
 			wait(t, p)
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > 15*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
