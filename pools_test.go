@@ -366,6 +366,42 @@ func TestImagesByDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := map[string]int{
+		"nvcr.io/nvidia/k8s-device-plugin:v0.17.4" + plugin:                  3 + 2, // a plugin a pool, and MPS's two
+		"nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless" + exporter: 1,
+	}
+	if diff := cmp.Diff(want, imagesOf(r)); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
+// TestProdImages: the stack prod pulls each image by digest, and of the release that is
+// the default: who moves the one is told of the other.
+func TestProdImages(t *testing.T) {
+	t.Parallel()
+	images := map[string]map[string]int{}
+	for _, stack := range []string{"dev", "prod"} {
+		r, err := plan(t, plainWorld(), stackConfig(t, stack, map[string]string{"eks-gpu-slicing:gpuMetrics": "true", "eks-gpu-slicing:gpuSharing": "mps"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		images[stack] = imagesOf(r)
+	}
+	tagged := map[string]int{}
+	for image, n := range images["prod"] {
+		tag, _, pinned := strings.Cut(image, "@sha256:")
+		if !pinned {
+			t.Errorf("%s has no digest; look it up, and say it with the release in Pulumi.prod.yaml", image)
+		}
+		tagged[tag] += n
+	}
+	if diff := cmp.Diff(images["dev"], tagged); diff != "" {
+		t.Errorf("releases of Pulumi.prod.yaml are not the defaults of Pulumi.yaml (-default +prod):\n%s", diff)
+	}
+}
+
+// imagesOf counts the containers of each image.
+func imagesOf(r *recorder) map[string]int {
 	images := map[string]int{}
 	for _, o := range kubernetesObjects(r) {
 		for _, list := range []string{"initContainers", "containers"} {
@@ -374,13 +410,7 @@ func TestImagesByDigest(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]int{
-		"nvcr.io/nvidia/k8s-device-plugin:v0.17.4" + plugin:                  3 + 2, // a plugin a pool, and MPS's two
-		"nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless" + exporter: 1,
-	}
-	if diff := cmp.Diff(want, images); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
+	return images
 }
 
 // TestNodesOfOthers: GPUs of nodes that others made are sliced by a plugin on the nodes
