@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 
@@ -21,7 +20,8 @@ func newComment(s streams) *cobra.Command {
 Markdown: nodes and cost of the same workloads, what comes, goes and changes in each
 stack's plan, and the forecast. It reads files alone, and starts nothing.
 
-Each side is a folder with what these wrote, as far as it is there:
+Each side is a folder with what these wrote, as far as it is there. What cannot be read
+of the side before is said in the text; of the side after, it is an error.
   plan-STACK.json  rehearse preview --stack STACK --json
   run.json         rehearse run --json
   forecast.json    rehearse forecast --json
@@ -36,13 +36,12 @@ Each side is a folder with what these wrote, as far as it is there:
 			if err := writable("--out", out); err != nil {
 				return usage(err)
 			}
-			was, errBefore := comment.Read(before)
-			is, errAfter := comment.Read(after)
-			if err := errors.Join(errBefore, errAfter); err != nil {
-				return usage(err)
+			side := comment.Read(after)
+			if side.Unread != nil {
+				return usage(side.Unread)
 			}
 			var text bytes.Buffer
-			if err := comment.Write(&text, was, is); err != nil {
+			if err := comment.Write(&text, comment.Read(before), side); err != nil {
 				return &failure{request.StatusFailed, err}
 			}
 			if out == "" {

@@ -34,6 +34,8 @@ type Side struct {
 	// Run is that of `rehearse run --json`, Forecast that of `rehearse forecast --json`.
 	Run      *report.Run
 	Forecast *report.Forecast
+	// Unread names each file that is there and is no such JSON, with what is wrong.
+	Unread error
 }
 
 // The names of a side's files in its folder; a plan's is PlanPrefix, the stack, .json.
@@ -44,10 +46,9 @@ const (
 )
 
 // Read reads a side from a folder. Files that are not there are left out, and so is all
-// of a folder that is not there. The error names the file that is no such JSON.
-func Read(folder string) (Side, error) {
+// of a folder that is not there, or that cannot be read: [Side.Unread] tells then.
+func Read(folder string) Side {
 	side := Side{Plans: map[string]*engine.Plan{}}
-	var errs error
 	read := func(name string, into any) bool {
 		text, err := os.ReadFile(filepath.Join(folder, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -57,13 +58,14 @@ func Read(folder string) (Side, error) {
 			err = json.Unmarshal(text, into)
 		}
 		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w: write it anew with the --json of preview, run or forecast", filepath.Join(folder, name), err))
+			side.Unread = errors.Join(side.Unread, fmt.Errorf("%s: %w: write it anew with the --json of preview, run or forecast", filepath.Join(folder, name), err))
 		}
 		return err == nil
 	}
 	files, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return side, err
+		side.Unread = err
+		return side
 	}
 	for _, f := range files {
 		stack, isPlan := strings.CutPrefix(f.Name(), PlanPrefix)
@@ -84,16 +86,20 @@ func Read(folder string) (Side, error) {
 	if read(ForecastFile, &forecast) {
 		side.Forecast = &forecast
 	}
-	return side, errs
+	return side
 }
 
-// Write writes the comment. It has at most [Limit] bytes; what would be more is cut,
+// Write writes the comment, which says what of the base could not be read: its code may
+// have written it in another shape. It has at most [Limit] bytes; what would be more is cut,
 // and says so.
 func Write(out io.Writer, before, after Side) error {
 	d := &document{}
 	d.line("### What this change does")
 	d.line("")
 	d.line("Rehearsed in a simulated AWS account: nothing was created.%s", real(after))
+	if before.Unread != nil {
+		d.paragraph("**Of the base could not be read:** %s", code(shorten(before.Unread.Error(), 1000)))
+	}
 	writeRuns(d, before.Run, after.Run)
 	stacks := slices.Sorted(maps.Keys(after.Plans))
 	for stack := range before.Plans {

@@ -21,9 +21,9 @@ import (
 // changes, and after has the run of examples/ at 8 slices a GPU.
 func read(t *testing.T, side string) comment.Side {
 	t.Helper()
-	s, err := comment.Read(filepath.Join("testdata", side))
-	if err != nil {
-		t.Fatal(err)
+	s := comment.Read(filepath.Join("testdata", side))
+	if s.Unread != nil {
+		t.Fatal(s.Unread)
 	}
 	return s
 }
@@ -117,8 +117,8 @@ func TestLimit(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	if s, err := comment.Read(filepath.Join(t.TempDir(), "missing")); err != nil || s.Run != nil || len(s.Plans) != 0 {
-		t.Errorf("a folder that is not there: %+v, %v", s, err)
+	if s := comment.Read(filepath.Join(t.TempDir(), "missing")); s.Unread != nil || s.Run != nil || len(s.Plans) != 0 {
+		t.Errorf("a folder that is not there: %+v", s)
 	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{"run.json": "{", "plan-dev.json": "[]", "plan-prod.json": "{}", "forecast.json": "{}", "forecast.html": "<", "plan-x.txt": "{"} {
@@ -126,13 +126,16 @@ func TestRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := comment.Read(dir)
-	if err == nil || len(s.Plans) != 1 || s.Run != nil || s.Forecast == nil {
-		t.Fatalf("read %+v, %v", s, err)
+	s := comment.Read(dir)
+	if s.Unread == nil || len(s.Plans) != 1 || s.Run != nil || s.Forecast == nil {
+		t.Fatalf("read %+v", s)
 	}
 	for _, want := range []string{filepath.Join(dir, "run.json"), filepath.Join(dir, "plan-dev.json"), "--json"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("the error %q does not name %s", err, want)
+		if !strings.Contains(s.Unread.Error(), want) {
+			t.Errorf("the error %q does not name %s", s.Unread, want)
 		}
+	}
+	if text := write(t, s, read(t, "after")); !strings.Contains(text, "**Of the base could not be read:** `"+dir) || !strings.Contains(text, "gpu g4dn.xlarge spot") {
+		t.Errorf("a comment on a base that cannot be read:\n%s", text)
 	}
 }

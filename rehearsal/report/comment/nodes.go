@@ -20,7 +20,7 @@ func writeRuns(d *document, before, after *report.Run) {
 	now := after.Count()
 	rows := nodeRows(nil, &now)
 	if before == nil {
-		d.paragraph("**%s** on the stack %s. There is nothing to compare with: the rehearsal of the base fell short.", total(&now), after.Stack)
+		d.paragraph("**%s** on the stack %s. There is nothing to compare with: there is no rehearsal of the base.", total(&now), after.Stack)
 		table(d, []string{"nodes", "after"}, rows, 2)
 	} else {
 		then := before.Count()

@@ -30,7 +30,7 @@ func writePlans(d *document, stack string, before, after *engine.Plan) {
 	}
 	defer writeWarnings(d, stack, before, after)
 	if before == nil || !before.Succeeded {
-		d.paragraph("Stack %s: %s. There is nothing to compare with: the base has no plan.", code(stack), plural(len(after.Resources), "resource"))
+		d.paragraph("Stack %s: %s. There is nothing to compare with: there is no plan of the base.", code(stack), plural(len(after.Resources), "resource"))
 		return
 	}
 	come, gone, change, text := compare(before, after)
