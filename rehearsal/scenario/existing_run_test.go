@@ -4,9 +4,13 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/request"
+	"eks-gpu-slicing/rehearsal/session"
 )
 
 // TestExistingRun: the life of a stack in a cluster that stands, one with a Karpenter
@@ -51,6 +55,54 @@ func TestSoakExisting(t *testing.T) {
 			t.Errorf("launched by pool: %v; want 2 of gpu, and some of default", got)
 		}
 	})
+}
+
+// TestSoakExistingLeftovers: of a stack in a cluster that stands, `rehearse leftovers`
+// lists all that is the stack's and nothing else: when it is up, and when its destroy has
+// stopped.
+func TestSoakExistingLeftovers(t *testing.T) {
+	soak(t)
+	t.Parallel()
+	s := tellOf(t, session.Options{Stack: "existing", World: "existing-bare", Config: []string{"installKarpenter=true", "nodeClass="}}, hurry)
+	s.denies = true // below
+	before, err := s.World.Account().Inventory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := func() {
+		t.Helper()
+		want, got := map[string]int{"AWS::EKS::AccessEntry": 1, "AWS::EKS::Addon": 1, "AWS::EKS::PodIdentityAssociation": 1}, map[string]int{}
+		for _, l := range s.World.Leftovers() {
+			want[l.Type]++
+		}
+		for _, i := range s.left() {
+			got[i.Type]++
+			if _, stood := before[i.Type+" "+i.ID]; stood || i.NameOnly {
+				t.Errorf("listed is %+v", i)
+			}
+		}
+		for _, count := range []map[string]int{want, got} {
+			delete(count, "AWS::EC2::LaunchTemplate") // Karpenter's come and go
+		}
+		if diff := cmp.Diff(want, got); diff != "" || got["AWS::EC2::Instance"] != 2 {
+			t.Errorf("listed are (-the stack's +listed):\n%s", diff)
+		}
+	}
+	s.up()
+	objects, pods := s.place(inference)
+	s.allRun(pods)
+	lists()
+	s.disarm("platform-karpenter-us-west-2")
+	s.patience = 20 * time.Second
+	s.stops(stuck()...)
+	s.patience = 0
+	lists()
+	s.pulumi("refresh", "up")
+	s.destroy()
+	s.delete(objects)
+	if d, err := s.World.Difference(t.Context()); err != nil || len(d.Changed)+len(d.Added) > 0 {
+		t.Errorf("the cluster is not as it was found: %v (%v)", d, err)
+	}
 }
 
 // liveExisting is live for the stack existing.

@@ -42,11 +42,26 @@ func (s *story) left() []leftovers.Item {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"]}, nil
 		}),
-	}, cluster, false)
+	}, s.World.Cluster(), s.World.Stands())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return found.Items
+}
+
+// disarm detaches all policies of a role.
+func (s *story) disarm(role string) {
+	s.t.Helper()
+	a := s.World.Account()
+	policies, err := a.ListAttachedRolePolicies(role)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range policies {
+		if err := a.DetachRolePolicy(role, p); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // removeLeft runs the commands that `rehearse leftovers` lists, of the types or of all,
@@ -113,7 +128,7 @@ func (s *story) aws(command string) error {
 // stuck is what a destroy says whose NodePool gpu does not go. The recovery page begins
 // with the first of it, and goes on with how to look what is left.
 func stuck() []string {
-	return []string{timedOut, "::gpu", "finalizers might be preventing deletion (", "foregroundDeletion"}
+	return []string{timedOut, "NodePool (pools-gpu)", "finalizers might be preventing deletion (", "foregroundDeletion"}
 }
 
 // timedOut is the provider's error when something is not gone in time.
@@ -132,15 +147,7 @@ func TestSoakDestroyStops(t *testing.T) {
 	t.Log("the controller's policies are detached")
 	s.up()
 	s.inUse()
-	policies, err := a.ListAttachedRolePolicies(controllerRole)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range policies {
-		if err := a.DetachRolePolicy(controllerRole, p); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.disarm(controllerRole)
 	s.patience = 20 * time.Second
 	s.stops(stuck()...)
 	if got := len(s.running()); got != 2 {

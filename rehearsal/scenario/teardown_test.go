@@ -213,7 +213,7 @@ func TestSoakDestroyBefore130(t *testing.T) {
 	s.up()
 	objects := s.foreign("default")
 	s.patience = 20 * time.Second
-	s.stops(timedOut, "::default", "finalizers might be preventing deletion (", "karpenter.k8s.aws/termination")
+	s.stops(timedOut, "EC2NodeClass (pools-class-default)", "finalizers might be preventing deletion (", "karpenter.k8s.aws/termination")
 	if got := len(s.foreignInstances()); got != 1 {
 		t.Errorf("%d instances of others run, want 1", got)
 	}
