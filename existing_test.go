@@ -165,6 +165,10 @@ func TestExistingInstalled(t *testing.T) {
 			t.Errorf("the controller has %s %v, of nodes that this cluster has not", key, v)
 		}
 	}
+	// Helm may have put an agent there, which is no add-on.
+	if got := at[string](r.resources[agent].inputs.Mappable(), "resolveConflictsOnCreate"); got != "NONE" {
+		t.Errorf("the Pod Identity agent's conflicts: %q, want NONE: it would take over what is there", got)
+	}
 	spec := r.resources[gpuClass].inputs.Mappable()
 	want := map[string]any{
 		"subnetSelectorTerms":        []any{map[string]any{"id": "subnet-placeholder1"}, map[string]any{"id": "subnet-private"}},

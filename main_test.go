@@ -301,6 +301,8 @@ func TestProblems(t *testing.T) {
 		"a downgrade": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.34", tags: ours} }, map[string]string{"kubernetesVersion": "1.33"},
 			[]string{"at least 1.34", "EKS never goes back", `pulumi config set kubernetesVersion "1.34"`}},
 		"the next version": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28", tags: ours} }, map[string]string{"kubernetesVersion": "1.29"}, nil},
+		"the next version is not offered": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.35", tags: ours} }, map[string]string{"kubernetesVersion": "1.36"},
+			[]string{"1 problem", `kubernetesVersion is "1.36": a version in which EKS creates new clusters: 1.34, 1.35`, `pulumi config set kubernetesVersion "1.35"`}},
 		"a cluster of others": {func(w *world) { w.clusters["gpu-slicing"] = standing{version: "1.28"} }, nil,
 			[]string{"1 problem", "made by others: it has no tag eks-gpu-slicing/cluster", "pulumi config set existingCluster gpu-slicing"}},
 		"a queue of others": {func(w *world) { w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {}} }, nil,

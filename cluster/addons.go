@@ -19,6 +19,9 @@ type addon struct {
 	daemonSet bool
 	// values configure it; nil leaves EKS's own.
 	values any
+	// yields tells that it takes over nothing of the same names that is there by other
+	// means; EKS refuses to create it then.
+	yields bool
 }
 
 var (
@@ -52,17 +55,21 @@ func DaemonSets() int {
 // the Kubernetes version. EKS moves no add-on by itself when it moves the cluster on,
 // and after three minor versions there is none left that suits both ("Update an Amazon
 // EKS add-on" in the EKS user guide). EKS installs some add-ons by itself in every new
-// cluster, so ours overwrites what it finds.
+// cluster, so ours overwrites what it finds, unless it yields.
 func (a addon) add(ctx *pulumi.Context, name string, c *Cluster, kubernetes settings.Version, opts ...pulumi.ResourceOption) (*eks.Addon, error) {
 	standard, err := eks.GetAddonVersion(ctx, &eks.GetAddonVersionArgs{AddonName: a.name, KubernetesVersion: kubernetes.String()}, pulumi.Parent(c))
 	if err != nil {
 		return nil, fmt.Errorf("version of add-on %s for Kubernetes %s: %w", a.name, kubernetes, err)
 	}
+	onCreate := "OVERWRITE"
+	if a.yields {
+		onCreate = "NONE"
+	}
 	args := &eks.AddonArgs{
 		ClusterName:              c.Name,
 		AddonName:                pulumi.String(a.name),
 		AddonVersion:             pulumi.String(standard.Version),
-		ResolveConflictsOnCreate: pulumi.String("OVERWRITE"),
+		ResolveConflictsOnCreate: pulumi.String(onCreate),
 		ResolveConflictsOnUpdate: pulumi.String("OVERWRITE"),
 	}
 	if a.values != nil {

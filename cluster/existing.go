@@ -294,7 +294,9 @@ func NewExisting(ctx *pulumi.Context, name string, s *settings.Settings, e *Exis
 		c.SecurityGroupIDs = pulumi.ToStringArray(s.NodeSecurityGroups)
 	}
 	if e.agent {
-		if c.PodIdentityAgent, err = podIdentityAgent.add(ctx, name, c, s.Version); err != nil {
+		agent := podIdentityAgent
+		agent.yields = true // one that Helm put there is no add-on, and not the stack's to replace
+		if c.PodIdentityAgent, err = agent.add(ctx, name, c, s.Version); err != nil {
 			return nil, err
 		}
 	}

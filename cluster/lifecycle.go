@@ -14,7 +14,7 @@ import (
 
 // CheckLife compares what is configured of a cluster that the stack makes with what
 // AWS offers and with the cluster, should it stand. It returns settings.Problems when
-// a new cluster would be refused, when EKS would refuse the change of a standing one
+// a new cluster would be refused, when the version is newer than AWS's newest, when EKS would refuse the change of a standing one
 // or could not make it without replacing it, and when a cluster of the name is not
 // the stack's.
 func CheckLife(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) error {
@@ -26,18 +26,21 @@ func CheckLife(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeO
 	if err != nil {
 		return fmt.Errorf("EKS clusters of %s: %w", s.Region, err)
 	}
-	if slices.Contains(clusters.Names, s.ClusterName) {
+	stands := slices.Contains(clusters.Names, s.ClusterName)
+	if stands {
 		standing, err := eks.LookupCluster(ctx, &eks.LookupClusterArgs{Name: s.ClusterName}, opts...)
 		if err != nil {
 			return fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
 		}
-		return checkStanding(s, standing).Err()
+		if err := checkStanding(s, standing).Err(); err != nil || standing.Version == s.Version.String() {
+			return err
+		}
 	}
 	offered, err := eks.GetClusterVersions(ctx, &eks.GetClusterVersionsArgs{}, opts...)
 	if err != nil {
 		return fmt.Errorf("Kubernetes versions that EKS offers: %w", err)
 	}
-	return checkOffered(s, offered.ClusterVersions).Err()
+	return checkOffered(s, offered.ClusterVersions, stands).Err()
 }
 
 // checkStanding compares the settings with a cluster that stands.
@@ -82,8 +85,9 @@ const (
 )
 
 // checkOffered compares the configured version with AWS's list. AWS's answer
-// decides, not a table of dates here, so the check stays true as time passes.
-func checkOffered(s *settings.Settings, versions []eks.GetClusterVersionsClusterVersion) (problems settings.Problems) {
+// decides, not a table of dates here, so the check stays true as time passes. A cluster
+// that stands may go through versions in which none is created any more, up to the newest.
+func checkOffered(s *settings.Settings, versions []eks.GetClusterVersionsClusterVersion, stands bool) (problems settings.Problems) {
 	var standard, extended []settings.Version
 	for _, v := range versions {
 		version, err := settings.ParseVersion(v.ClusterVersion)
@@ -106,10 +110,14 @@ func checkOffered(s *settings.Settings, versions []eks.GetClusterVersionsCluster
 			"aws eks describe-cluster-versions --region "+s.Region)
 		return problems
 	}
+	latest := slices.MaxFunc(newest, compare)
+	if stands && s.Version.Less(latest) {
+		return nil
+	}
 	problems.Add("kubernetesVersion", s.Version.String(),
 		fmt.Sprintf("a version in which EKS creates new clusters: %s in standard support, %s in extended support, which costs more",
 			list(standard), list(extended)),
-		settings.Set("kubernetesVersion", fmt.Sprintf("%q", slices.MaxFunc(newest, compare))))
+		settings.Set("kubernetesVersion", fmt.Sprintf("%q", latest)))
 	return problems
 }
 

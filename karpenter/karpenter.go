@@ -137,7 +137,7 @@ func controllerRole(ctx *pulumi.Context, name string, args *Args, nodeRole strin
 	if err != nil {
 		return nil, err
 	}
-	policies := ControllerPolicies(PolicyArgs{Account: args.Account, Cluster: s.ClusterName, NodeRole: nodeRole, Queue: queueName(s)})
+	policies := ControllerPolicies(PolicyArgs{Account: args.Account, Cluster: s.ClusterName, NodeRole: nodeRole, Queue: queueName(s), SharedNetwork: s.Existing})
 	for _, p := range policies {
 		policy, err := iam.NewPolicy(ctx, name+"-"+p.Part, &iam.PolicyArgs{
 			Name:   pulumi.String(s.Name("karpenter-"+p.Part+"-"+s.Region, 128)), // CreatePolicy's limit

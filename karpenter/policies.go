@@ -26,6 +26,9 @@ type PolicyArgs struct {
 	NodeRole string
 	// Queue is the name of the interruption queue.
 	Queue string
+	// SharedNetwork tells that subnets and what is launched into may be of another account
+	// that shares them, as in a VPC of an organisation's.
+	SharedNetwork bool
 }
 
 const (
@@ -68,6 +71,17 @@ func (p PolicyArgs) ec2ARNs(account string, kinds ...string) []string {
 	return arns
 }
 
+// imageParameters are the ARNs of AWS's public parameters in which Karpenter looks the
+// images of its AMI families up (its pkg/providers/amifamily): Amazon Linux, which is the
+// stack's, and those that a node class of the user's own may ask for.
+func (p PolicyArgs) imageParameters() []string {
+	var arns []string
+	for _, folder := range []string{"eks/optimized-ami", "bottlerocket", "ami-windows-latest"} {
+		arns = append(arns, fmt.Sprintf("arn:%s:ssm:%s::parameter/aws/service/%s/*", p.Account.Partition, p.Account.Region, folder))
+	}
+	return arns
+}
+
 func (p PolicyArgs) ownerTag() string { return ownerTagStart + p.Cluster }
 
 // ownTags is the condition that a request, or a thing, carries this cluster's
@@ -93,12 +107,16 @@ func launchStatements(p PolicyArgs) []iampolicy.Statement {
 	creation := p.taggedAtCreation()
 	creation[stringEquals]["ec2:CreateAction"] = []string{"RunInstances", "CreateFleet", "CreateLaunchTemplate"}
 	launch := []string{"ec2:RunInstances", "ec2:CreateFleet"}
+	owner := p.Account.ID
+	if p.SharedNetwork {
+		owner = "*"
+	}
 	return []iampolicy.Statement{
 		{
 			Sid:    "LaunchFrom",
 			Action: launch,
 			Resource: append(p.ec2ARNs("", "image", "snapshot"), // Amazon's own carry no account
-				p.ec2ARNs("*", "security-group", "subnet", "capacity-reservation")...), // others share theirs
+				p.ec2ARNs(owner, "security-group", "subnet", "capacity-reservation")...),
 		},
 		{
 			Sid:       "LaunchFromOwnTemplates",
@@ -236,7 +254,7 @@ func discoveryStatements(p PolicyArgs) []iampolicy.Statement {
 		{
 			Sid:      "ReadAMIs",
 			Action:   []string{"ssm:GetParameter"},
-			Resource: []string{fmt.Sprintf("arn:%s:ssm:%s::parameter/aws/service/*", p.Account.Partition, p.Account.Region)},
+			Resource: p.imageParameters(),
 		},
 		{Sid: "ReadPrices", Action: []string{"pricing:GetProducts"}, Resource: []string{"*"}},
 		{Sid: "ReadCluster", Action: []string{"eks:DescribeCluster"}, Resource: []string{cluster}},
