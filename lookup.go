@@ -68,12 +68,16 @@ func lookup(ctx *pulumi.Context, s *settings.Settings, problems *settings.Proble
 
 // newCluster looks up what a cluster is to be made of.
 func (f *found) newCluster(ctx *pulumi.Context, s *settings.Settings, problems *settings.Problems, via pulumi.InvokeOption) error {
-	network, err := cluster.LookupNetwork(ctx, s.Region, via)
+	standing, err := cluster.LookupStanding(ctx, s, via)
+	if err != nil {
+		return err
+	}
+	network, err := cluster.LookupNetwork(ctx, s.Region, standing, via)
 	f.network = network
 	if err := problems.Collect(err); err != nil {
 		return err
 	}
-	if err := problems.Collect(cluster.CheckLife(ctx, s, via)); err != nil {
+	if err := problems.Collect(cluster.CheckLife(ctx, s, standing, via)); err != nil {
 		return err
 	}
 	if err := problems.Collect(cluster.CheckSecretsKey(ctx, s, via)); err != nil {

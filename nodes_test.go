@@ -22,6 +22,13 @@ func TestControllersStayUp(t *testing.T) {
 	newer.versions["1.32"], newer.versions["1.33"] = "EXTENDED_SUPPORT", "EXTENDED_SUPPORT"
 	moved := plainWorld()
 	moved.subnets["subnet-placeholder3"] = subnet{"c", "az2", true, ""}
+	stands := func(w *world) *world { // in az1 and az3
+		w.clusters["gpu-slicing"] = standing{version: "1.28", tags: map[string]string{"eks-gpu-slicing/cluster": "gpu-slicing"}, subnets: []string{"subnet-placeholder1", "subnet-placeholder2"}}
+		return w
+	}
+	elsewhere, beside := stands(plainWorld()), stands(plainWorld())
+	elsewhere.subnets["subnet-placeholder3"] = subnet{"c", "az2", true, ""}
+	beside.subnets["subnet-placeholder3"] = subnet{"a", "az1", true, ""}
 	base := name(plainWorld(), nil)
 	for what, c := range map[string]struct {
 		name     string
@@ -34,6 +41,10 @@ func TestControllersStayUp(t *testing.T) {
 		"another family":              {name(plainWorld(), map[string]string{"amiFamily": "al2023"}), true},
 		"another instance type":       {name(plainWorld(), map[string]string{"controllerInstanceType": "m7i.large"}), true},
 		"another subnet of the VPC's": {name(moved, nil), true},
+		"the cluster stands":          {name(stands(plainWorld()), nil), false},
+		// EKS would refuse to take the first.
+		"and a subnet comes in another zone": {name(elsewhere, nil), false},
+		"and a subnet comes in its zones":    {name(beside, nil), true},
 	} {
 		if (c.name != base) != c.replaced {
 			t.Errorf("%s: %s becomes %s", what, base, c.name)

@@ -12,26 +12,37 @@ import (
 	"eks-gpu-slicing/internal/settings"
 )
 
-// CheckLife compares what is configured of a cluster that the stack makes with what
-// AWS offers and with the cluster, should it stand. It returns settings.Problems when
-// a new cluster would be refused, when the version is newer than AWS's newest, when EKS would refuse the change of a standing one
-// or could not make it without replacing it, and when a cluster of the name is not
-// the stack's.
-func CheckLife(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) error {
-	if s.ClusterName == "" || s.Version == (settings.Version{}) {
-		return nil // reported where they are missing
+// LookupStanding finds the cluster that the stack has made, or one of its name. It
+// returns nil where there is none.
+func LookupStanding(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) (*eks.LookupClusterResult, error) {
+	if s.ClusterName == "" {
+		return nil, nil // reported where it is missing
 	}
 	// Asking for one absent cluster is an error; the list is not.
 	clusters, err := eks.GetClusters(ctx, opts...)
 	if err != nil {
-		return fmt.Errorf("EKS clusters of %s: %w", s.Region, err)
+		return nil, fmt.Errorf("EKS clusters of %s: %w", s.Region, err)
 	}
-	stands := slices.Contains(clusters.Names, s.ClusterName)
-	if stands {
-		standing, err := eks.LookupCluster(ctx, &eks.LookupClusterArgs{Name: s.ClusterName}, opts...)
-		if err != nil {
-			return fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
-		}
+	if !slices.Contains(clusters.Names, s.ClusterName) {
+		return nil, nil
+	}
+	standing, err := eks.LookupCluster(ctx, &eks.LookupClusterArgs{Name: s.ClusterName}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("EKS cluster %s: %w", s.ClusterName, err)
+	}
+	return standing, nil
+}
+
+// CheckLife compares what is configured of a cluster that the stack makes with what
+// AWS offers and with the cluster, if it stands. It returns settings.Problems when
+// a new cluster would be refused, when the version is newer than AWS's newest, when EKS
+// would refuse the change of a standing one or could not make it without replacing it,
+// and when a cluster of the name is not the stack's.
+func CheckLife(ctx *pulumi.Context, s *settings.Settings, standing *eks.LookupClusterResult, opts ...pulumi.InvokeOption) error {
+	if s.ClusterName == "" || s.Version == (settings.Version{}) {
+		return nil // reported where they are missing
+	}
+	if standing != nil {
 		if err := checkStanding(s, standing).Err(); err != nil || standing.Version == s.Version.String() {
 			return err
 		}
@@ -40,7 +51,7 @@ func CheckLife(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeO
 	if err != nil {
 		return fmt.Errorf("Kubernetes versions that EKS offers: %w", err)
 	}
-	return checkOffered(s, offered.ClusterVersions, stands).Err()
+	return checkOffered(s, offered.ClusterVersions, standing != nil).Err()
 }
 
 // checkStanding compares the settings with a cluster that stands.

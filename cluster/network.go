@@ -7,6 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/internal/settings"
@@ -32,10 +33,12 @@ const minZones = 2
 
 // LookupNetwork finds the default VPC of the region and its usable subnets: in
 // an availability zone (not a Local or Wavelength Zone) that EKS takes, giving
-// instances public addresses, since the default VPC has no NAT gateway. It
+// instances public addresses, since the default VPC has no NAT gateway. Of a cluster
+// that stands, they are those in its zones: EKS moves no control plane to others
+// (containers-roadmap issue 2258), so a subnet that came later would stop each up. It
 // returns settings.Problems when there is no default VPC or when the usable
 // subnets lie in fewer than two zones; subnets it leaves out are told of.
-func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOption) (*Network, error) {
+func LookupNetwork(ctx *pulumi.Context, region string, standing *eks.LookupClusterResult, opts ...pulumi.InvokeOption) (*Network, error) {
 	var problems settings.Problems
 	vpcs, err := ec2.GetVpcs(ctx, &ec2.GetVpcsArgs{Filters: []ec2.GetVpcsFilter{{Name: "is-default", Values: []string{"true"}}}}, opts...)
 	if err != nil {
@@ -65,7 +68,7 @@ func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOpti
 		}
 		subnets = append(subnets, subnet)
 	}
-	network, refused := usable(vpc, zones.ZoneIds, subnets)
+	network, refused := usable(vpc, zones.ZoneIds, subnets, standing)
 	if len(network.Zones) < minZones {
 		problems.Add("subnets of "+vpc, strings.Join(network.SubnetIDs, " "),
 			fmt.Sprintf("usable subnets in at least %d zones, which EKS asks for; these are in %d%s", minZones, len(network.Zones), explain(refused)),
@@ -79,11 +82,16 @@ func LookupNetwork(ctx *pulumi.Context, region string, opts ...pulumi.InvokeOpti
 	return network, problems.Err()
 }
 
-// usable chooses the subnets that nodes can run in, and says of each other one
-// why not.
-func usable(vpc string, zoneIDs []string, subnets []*ec2.LookupSubnetResult) (*Network, []string) {
+// usable chooses the subnets that the cluster and its nodes can be in, and says of each
+// other one why not.
+func usable(vpc string, zoneIDs []string, subnets []*ec2.LookupSubnetResult, standing *eks.LookupClusterResult) (*Network, []string) {
 	network := &Network{VPCID: vpc}
-	var refused []string
+	var refused, made []string // made are the zones the cluster was made in, if it stands
+	for _, s := range subnets {
+		if standing != nil && slices.Contains(standing.VpcConfig.SubnetIds, s.Id) {
+			made = append(made, s.AvailabilityZoneId)
+		}
+	}
 	for _, s := range subnets {
 		why := ""
 		switch {
@@ -93,6 +101,8 @@ func usable(vpc string, zoneIDs []string, subnets []*ec2.LookupSubnetResult) (*N
 			why = "a zone EKS refuses, " + s.AvailabilityZoneId
 		case !s.MapPublicIpOnLaunch:
 			why = "assigns no public addresses"
+		case len(made) > 0 && !slices.Contains(made, s.AvailabilityZoneId):
+			why = "a zone the cluster was not made in"
 		}
 		if why != "" {
 			refused = append(refused, fmt.Sprintf("%s in %s: %s", s.Id, s.AvailabilityZone, why))

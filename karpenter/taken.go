@@ -35,7 +35,7 @@ func CheckQueue(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invoke
 		return nil
 	}
 	var problems settings.Problems
-	problems.Add("the interruption queue", name, "a name that no other queue has: there is one, made by others, since it has no tag "+settings.ClusterTag,
+	problems.Add("the interruption queue", name, "a name that no other queue has: there is one, made by others, since it has no tag "+settings.ClusterTag+"="+s.ClusterName,
 		fmt.Sprintf("aws sqs delete-queue --region %s --queue-url %s, if nobody needs it", s.Region, queues.QueueUrls[at]))
 	return problems
 }
