@@ -39,7 +39,6 @@ func TestSoakExisting(t *testing.T) {
 	t.Parallel()
 	soak(t)
 	t.Run("GPU nodes that are there", func(t *testing.T) {
-		t.Parallel()
 		run := liveExisting(t, "--world", "existing-gpu-nodes", "--config", "nodeClass=", "--config", "gpuNodeLabel=eks.amazonaws.com/nodegroup=gpu",
 			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"))
 		if got := launched(run); len(got) != 0 {
@@ -48,7 +47,6 @@ func TestSoakExisting(t *testing.T) {
 		onSlices(t, run, 8)
 	})
 	t.Run("pods of the cluster's own pool", func(t *testing.T) {
-		t.Parallel()
 		run := liveExisting(t, "--world", "existing-karpenter",
 			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"), "--workload", filepath.Join("testdata", "cpu.yaml"))
 		if got := launched(run); got["gpu"] != 2 || got["default"] == 0 {

@@ -34,7 +34,8 @@ func (c *Cache) PreviewSet(ctx context.Context, checkout string) (s Set, err err
 	return s, err
 }
 
-// LintSet finds or builds what a preview runs, and Karpenter's charts.
+// LintSet finds or builds what a preview runs, and Karpenter's charts: what it takes to
+// place pods without a cluster.
 func (c *Cache) LintSet(ctx context.Context, checkout string) (s Set, err error) {
 	charts, err := KarpenterCharts(ctx, checkout)
 	if err != nil {

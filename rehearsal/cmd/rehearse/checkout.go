@@ -16,7 +16,7 @@ func findCheckout(dir string) (string, error) {
 		return "", fmt.Errorf("the folder to run in: %w", err)
 	}
 	if _, err := os.Stat(start); err != nil {
-		return "", fmt.Errorf("the folder to run in: %w", err)
+		return "", fmt.Errorf("the folder to run in: %w: name a checkout of eks-gpu-slicing with -C", err)
 	}
 	for at := start; ; at = filepath.Dir(at) {
 		_, err := os.Stat(filepath.Join(at, "Pulumi.yaml"))

@@ -31,14 +31,14 @@ of the side before is said in the text; of the side after, it is an error.
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := os.Stat(after); err != nil {
-				return usage(fmt.Errorf("--after: %w", err))
+				return usage(fmt.Errorf("--after: %w: name the folder with what was rehearsed after the change", err))
 			}
 			if err := writable("--out", out); err != nil {
 				return usage(err)
 			}
 			side := comment.Read(after)
 			if side.Unread != nil {
-				return usage(side.Unread)
+				return usage(fmt.Errorf("--after: %w", side.Unread))
 			}
 			var text bytes.Buffer
 			if err := comment.Write(&text, comment.Read(before), side); err != nil {

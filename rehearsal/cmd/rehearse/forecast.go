@@ -25,7 +25,11 @@ takes minutes where the plan takes seconds.
 
 Prices are those of the catalogue that comes with the rehearsal, and bear its date.
 
-` + whatIsReal + "\n\n" + worlds() + "\n" + exitStatuses,
+Real are the program, the Pulumi engine, the pulumi-eks component and Karpenter's
+scheduler; with --live also etcd, the Kubernetes control plane and Karpenter itself.
+Simulated is the AWS account. The first time builds them, which takes minutes.
+
+` + worlds() + "\n" + exitStatuses,
 		Example: `  rehearse forecast --workload k8s/
   rehearse forecast --workload k8s/ --scale inference=40 --slices 2,4,8 --html forecast.html
   rehearse forecast --workload k8s/ --slices 4 --live

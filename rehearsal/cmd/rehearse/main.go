@@ -27,8 +27,8 @@ import (
 const exitStatuses = `Exit status:
   0  all went well
   1  the program, a provider or the engine refused, a step of a rehearsal fell
-     short, or something to run them with is missing; the last lines say what,
-     and what to do
+     short, lint found something, or something to run them with is missing; the
+     last lines say what, and what to do
   2  the command line, a setting or the place it was run in is wrong
   8  interrupted (1 when the terminal's Ctrl-C reached the engine at work)
   Any other is the Pulumi CLI's.`

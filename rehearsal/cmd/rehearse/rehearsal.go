@@ -34,18 +34,25 @@ func (t *target) addVerbose(cmd *cobra.Command, what string) {
 	cmd.Flags().BoolVarP(&t.verbose, "verbose", "v", false, what)
 }
 
+// addFlags adds the flags of what is rehearsed, and of the account to do it in.
 func (t *target) addFlags(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVarP(&t.stack, "stack", "s", "dev", "`STACK` to rehearse, with the settings of its Pulumi.STACK.yaml")
-	cmd.Flags().StringArrayVarP(&t.config, "config", "c", nil, "set `KEY=VALUE` in the stack's config for this run; lists and objects as JSON")
+	t.addStackFlags(cmd, dir)
 	names := worldNames()
 	cmd.Flags().StringVarP(&t.world, "world", "w", names[0], "kind of AWS account to rehearse in, one of the `WORLD`s above")
-	complete := func(cmd *cobra.Command, flag string, values func() []string) {
-		// It fails for a flag that does not exist alone.
-		_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return values(), cobra.ShellCompDirectiveNoFileComp
-		})
-	}
 	complete(cmd, "world", func() []string { return names })
+}
+
+// complete has the shell complete a flag's value.
+func complete(cmd *cobra.Command, flag string, values func() []string) {
+	// It fails for a flag that does not exist alone.
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func (t *target) addStackFlags(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVarP(&t.stack, "stack", "s", "dev", "the `STACK`, with the settings of its Pulumi.STACK.yaml")
+	cmd.Flags().StringArrayVarP(&t.config, "config", "c", nil, "set `KEY=VALUE` in the stack's config for this run; lists and objects as JSON")
 	complete(cmd, "stack", func() []string {
 		checkout, err := findCheckout(*dir)
 		if err != nil {
@@ -84,13 +91,21 @@ type asked struct {
 	project  *engine.Project
 }
 
-// check looks at what the user asked for, before anything is built or started.
-func (t *target) check(dir string) (a asked, err error) {
+// find finds the stack that the user asked for.
+func (t *target) find(dir string) (a asked, err error) {
 	if a.checkout, err = findCheckout(dir); err != nil {
 		return a, usage(err)
 	}
 	if a.project, err = engine.LoadProject(a.checkout, t.stack, t.config); err != nil {
 		return a, usage(err)
+	}
+	return a, nil
+}
+
+// check looks at what the user asked for, before anything is built or started.
+func (t *target) check(dir string) (a asked, err error) {
+	if a, err = t.find(dir); err != nil {
+		return a, err
 	}
 	if !slices.Contains(worldNames(), t.world) {
 		return a, usage(fmt.Errorf("--world %q is none of %s", t.world, strings.Join(worldNames(), ", ")))
@@ -155,7 +170,7 @@ func writable(flag, file string) error {
 	}
 	folder := filepath.Dir(file)
 	if _, err := os.Stat(folder); err != nil {
-		return fmt.Errorf("%s %s: %w", flag, file, err)
+		return fmt.Errorf("%s %s: %w: make the folder, or name another", flag, file, err)
 	}
 	switch info, err := os.Stat(file); {
 	case err == nil && info.IsDir():

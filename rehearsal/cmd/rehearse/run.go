@@ -122,9 +122,9 @@ func become(ctx context.Context, r request.Request, env []string) error {
 	if err != nil {
 		return failed(err)
 	}
-	switch r.Command {
-	case request.Leftovers: // asks an account alone
-	case request.Lint:
+	switch {
+	case r.Command == request.Leftovers: // asks an account alone
+	case r.Command == request.Lint, r.Command == request.Forecast && !r.Live:
 		r.Tools, err = cache.LintSet(ctx, r.Checkout)
 	default:
 		r.Tools, err = cache.WorldSet(ctx, r.Checkout)
