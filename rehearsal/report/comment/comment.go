@@ -117,7 +117,7 @@ func Write(out io.Writer, before, after Side) error {
 	if err := writeForecast(d, after.Forecast); err != nil {
 		return err
 	}
-	_, err := io.WriteString(out, d.text.String())
+	_, err := io.WriteString(out, d.end())
 	return err
 }
 

@@ -28,11 +28,12 @@ func read(t *testing.T, side string) comment.Side {
 	return s
 }
 
-// forecast is of the runs of both sides, as if 4 and 8 slices had been asked for.
+// forecast is of the runs of both sides, as if 4 and 8 slices had been asked for; whole
+// GPUs take what 4 slices do.
 func forecast(t *testing.T) *report.Forecast {
 	t.Helper()
 	f := report.NewForecast(report.NewAbout("dev", "us-west-1"))
-	for slices, side := range map[int]string{4: "before", 8: "after"} {
+	for slices, side := range map[int]string{1: "before", 4: "before", 8: "after"} {
 		run := read(t, side).Run
 		if err := f.Add(report.Count{Slices: slices, Asked: true, Nodes: run.Nodes, Pods: run.Pods, EverLaunched: len(run.NodeClaimsLaunched)}); err != nil {
 			t.Fatal(err)
@@ -112,6 +113,9 @@ func TestLimit(t *testing.T) {
 	}
 	if strings.Count(got, "\n```")%2 != 0 || !strings.Contains(got, "… cut") {
 		t.Error("a fence stays open, or nothing says that it was cut")
+	}
+	if !strings.HasSuffix(got, "\n… cut: the whole is among the artifacts of the run\n") {
+		t.Errorf("sections were left out, and the end does not say so: %q", got[len(got)-200:])
 	}
 }
 

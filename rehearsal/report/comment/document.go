@@ -17,13 +17,30 @@ const foldLimit = 12_000
 // cut stands for what was left out.
 const cut = "… cut: the whole is among the artifacts of the run"
 
-// document is Markdown that grows.
-type document struct{ text strings.Builder }
+// document is Markdown that grows, and says at its end if anything did not fit.
+type document struct {
+	text strings.Builder
+	full bool
+}
+
+// room is how many bytes are left for text, the note at the end not counted.
+func (d *document) room() int { return Limit - d.text.Len() - len(cut) - len("\n\n") }
 
 func (d *document) line(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); d.text.Len()+len(line) < Limit {
-		d.text.WriteString(line + "\n")
+	line := fmt.Sprintf(format, args...) + "\n"
+	if len(line) > d.room() {
+		d.full = true
+		return
 	}
+	d.text.WriteString(line)
+}
+
+// end is the whole text.
+func (d *document) end() string {
+	if d.full {
+		d.text.WriteString("\n" + cut + "\n")
+	}
+	return d.text.String()
 }
 
 func (d *document) paragraph(format string, args ...any) {
@@ -34,8 +51,9 @@ func (d *document) paragraph(format string, args ...any) {
 // shown as it is, highlighted as a language.
 func (d *document) fold(title, language, text string) {
 	const frame = 200 // tags, fences and the note
-	room := min(foldLimit, Limit-d.text.Len()-len(title)-frame)
+	room := min(foldLimit, d.room()-len(title)-frame)
 	if room <= 0 {
+		d.full = true
 		return
 	}
 	d.line("\n<details><summary>%s</summary>\n\n%s\n</details>", html.EscapeString(title), block(language, shorten(text, room)))

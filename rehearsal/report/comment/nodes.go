@@ -13,7 +13,7 @@ import (
 func writeRuns(d *document, before, after *report.Run) {
 	if after == nil {
 		if before != nil {
-			d.paragraph("**The rehearsal of this change fell short** before it had nodes: the run says why.")
+			d.paragraph("**This change has no rehearsal of the examples**: the run says why.")
 		}
 		return
 	}
