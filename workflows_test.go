@@ -97,8 +97,12 @@ func (j job) check(t *testing.T, name string, proposed bool) {
 			t.Errorf("%s: checkout leaves its token in the folder", name)
 		case action == "actions/cache" && !strings.Contains(s.With["key"], "hashFiles('go.sum', 'rehearsal/go.sum'"):
 			t.Errorf("%s: the cache is not of the modules: %s", name, s.With["key"])
-		case action == "actions/setup-go" && !strings.Contains(s.With["cache-dependency-path"], "go.sum"):
+		case action == "actions/setup-go" && s.With["cache"] != "false" && !strings.Contains(s.With["cache-dependency-path"], "go.sum"):
 			t.Errorf("%s: Go's cache is not of the modules", name)
+		}
+		cached := action == "actions/cache" || action == "actions/setup-go" && s.With["cache"] != "false"
+		if cached && j.Permissions["id-token"] == "write" && !proposed {
+			t.Errorf("%s: beside its role in AWS runs what other workflows have put into a cache", name)
 		}
 	}
 }

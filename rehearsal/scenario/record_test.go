@@ -46,7 +46,7 @@ func TestSoakRecord(t *testing.T) {
 		return string(text), err
 	}
 	record, err := check("4")
-	if err != nil || strings.Count(record, "| ok |\n") != 8 || strings.Contains(record, "not ok") {
+	if err != nil || strings.Count(record, "| ok |\n") != 12 || strings.Contains(record, "not ok") {
 		t.Errorf("on the stack's 4 slices: %v\n%s", err, record)
 	}
 	record, err = check("2")
