@@ -29,8 +29,8 @@ func (p *Pool) daemon(name, part string) daemon {
 	d := daemon{
 		name: name + p.suffix(), part: part + p.suffix(), nodeSelector: map[string]string{poolLabel: p.Name}, taints: p.Taints(),
 		// A restart of the MPS daemon ends every CUDA program on the node. So a node
-		// keeps its daemon and its number of slices for life, and a new number is
-		// for new nodes.
+		// keeps its daemon, and a new number is for new nodes. (The mounted config
+		// follows the ConfigMap: a container that starts anew reads the new number.)
 		keep: p.Sharing.Strategy == settings.SharingMPS,
 	}
 	if !p.Karpenter() {

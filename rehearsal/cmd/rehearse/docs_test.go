@@ -36,8 +36,8 @@ const outputMark = "text output"
 const (
 	// markRun is for what the test runs as it is written: no world, no more than a minute.
 	markRun = "run"
-	// markCheck is for what takes longer. The test runs it with SOAK=1, but for what of
-	// make's runs this test, and asks otherwise whether its commands and flags are there.
+	// markCheck is for what takes longer. Of make's the test runs preview and rehearse,
+	// and asks of others whether they are there.
 	markCheck = "check"
 	// markAWS is for what needs an account or a cluster: its syntax is looked at.
 	markAWS = "aws"
@@ -93,13 +93,12 @@ func shellBlocks(page, text string) []block {
 // README's two are run, and others looked up: among them are those that run this test.
 const prelude = `set -eu -o pipefail
 make() {
-  case "$HOW $*" in
-  "run preview" | "run rehearse") command make --silent -C "$CHECKOUT" "$@" ;;
+  case "$*" in
+  preview | rehearse) command make --silent -C "$CHECKOUT" "$@" ;;
   *) command make --silent --dry-run -C "$CHECKOUT" "$@" >/dev/null ;;
   esac
 }
 bin/rehearse() {
-  if [ "$HOW" = help ]; then set -- "$@" --help; fi
   "$COMMAND" -C "$CHECKOUT" "$@"
 }
 `
@@ -123,23 +122,17 @@ func TestDocs(t *testing.T) {
 	for _, b := range all {
 		t.Run(b.page, func(t *testing.T) {
 			t.Parallel()
-			how := "help"
 			switch b.mark {
 			case markAWS:
 				if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", b.text).CombinedOutput(); err != nil {
 					t.Errorf("%v: %s in\n%s", err, out, b.text)
 				}
 				return
-			case markRun:
-				how = "run"
-			case markCheck:
-				if os.Getenv("SOAK") == "1" {
-					how = "run"
-				}
+			case markRun, markCheck:
 			default:
 				t.Fatalf("the block is marked %q, and is to be one of %s, %s, %s, as in ```sh run:\n%s", b.mark, markRun, markCheck, markAWS, b.text)
 			}
-			out, err := runBlock(t.Context(), t.TempDir(), here, self, how, b.text)
+			out, err := runBlock(t.Context(), t.TempDir(), here, self, b.text)
 			if err != nil {
 				t.Fatalf("%v\n%s\nin\n%s", err, out, b.text)
 			}
@@ -182,7 +175,7 @@ func rewrite(t *testing.T, page string, b block, output string) {
 
 // runBlock runs commands in a folder that has the examples, and as k8s/ a workload of
 // the reader's own.
-func runBlock(ctx context.Context, dir, here, self, how, text string) ([]byte, error) {
+func runBlock(ctx context.Context, dir, here, self, text string) ([]byte, error) {
 	workload, err := os.ReadFile(filepath.Join(here, "examples", "gpu-inference.yaml"))
 	if err := errors.Join(err,
 		os.Mkdir(filepath.Join(dir, "k8s"), 0o755),
@@ -190,13 +183,13 @@ func runBlock(ctx context.Context, dir, here, self, how, text string) ([]byte, e
 		os.Symlink(filepath.Join(here, "examples"), filepath.Join(dir, "examples"))); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute) // the first builds the tools
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", prelude+text)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), commandEnv+"=1", "CHECKOUT="+here, "COMMAND="+self, "HOW="+how)
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "CHECKOUT="+here, "COMMAND="+self)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
