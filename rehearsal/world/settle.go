@@ -30,6 +30,8 @@ type state struct {
 	starting []claim
 	// system are the pods of kube-system that are not settled.
 	system []corev1.Pod
+	// led is since when a replica of Karpenter has led; zero where none has.
+	led time.Time
 	// missing are the workloads whose pods are not all there, and why.
 	missing []string
 }
@@ -55,6 +57,12 @@ func (c *claim) hangs() bool {
 // refused counts as one that cannot be placed: Karpenter looks at pods that it
 // could not place again with each batch, which lasts ten seconds at most.
 const quiet = 12 * time.Second
+
+// firstLook is how long a replica of Karpenter must have led before its refusals count.
+// Its first look at pods may come before its first at NodeOverlays and instance types.
+// It looks again at what it could not place ten seconds later (its
+// pkg/controllers/provisioning/controller.go), in a batch of ten seconds at most.
+const firstLook = 25 * time.Second
 
 // eventsAfter is how long nothing may have changed before events are read, of which
 // there is one for each pod that waits.
@@ -129,6 +137,15 @@ func (w *World) look(ctx context.Context, client kubernetes.Interface, objects [
 		system, err := client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			return s, fmt.Errorf("listing pods: %w", err)
+		}
+		leases, err := client.CoordinationV1().Leases("").List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=karpenter-leader-election"})
+		if err != nil {
+			return s, fmt.Errorf("listing leases: %w", err)
+		}
+		for _, l := range leases.Items {
+			if l.Spec.AcquireTime != nil && l.Spec.AcquireTime.After(s.led) {
+				s.led = l.Spec.AcquireTime.Time
+			}
 		}
 		s.system = slices.DeleteFunc(system.Items, func(p corev1.Pod) bool { return settled(&p) })
 	}
@@ -277,7 +294,7 @@ func (s *state) fingerprint() string {
 // has said why it cannot place it, or the nodes that it has launched never offer what
 // they were launched for.
 func (s *state) hopeless() bool {
-	if slices.ContainsFunc(s.starting, func(c claim) bool { return !c.hangs() }) {
+	if slices.ContainsFunc(s.starting, func(c claim) bool { return !c.hangs() }) || time.Since(s.led) < firstLook {
 		return false
 	}
 	for i := range s.pods {

@@ -75,6 +75,25 @@ func TestReasonOfARefusedLaunch(t *testing.T) {
 	}
 }
 
+// A pod is not given up on the word of a Karpenter that has just come to lead.
+func TestHopeless(t *testing.T) {
+	t.Parallel()
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a"}}
+	s := state{pods: []corev1.Pod{pod}, events: []corev1.Event{{
+		Reason: failedScheduling, InvolvedObject: corev1.ObjectReference{Name: "a", UID: "a"}, Message: "Failed to schedule pod",
+		LastTimestamp: metav1.Now(), Source: corev1.EventSource{Component: karpenterReporter},
+	}}}
+	for led, want := range map[time.Time]bool{{}: true, time.Now(): false, time.Now().Add(-firstLook / 2): false, time.Now().Add(-time.Hour): true} {
+		if s.led = led; s.hopeless() != want {
+			t.Errorf("under a Karpenter that has led since %v: hopeless is %v", led, !want)
+		}
+	}
+	s.led, s.events = time.Time{}, nil
+	if s.hopeless() {
+		t.Error("a pod of which nobody has said anything is hopeless")
+	}
+}
+
 func TestLacksPods(t *testing.T) {
 	t.Parallel()
 	meta := metav1.ObjectMeta{Name: "a", Namespace: "default", Generation: 2}
