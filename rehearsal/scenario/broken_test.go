@@ -15,6 +15,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -46,8 +47,8 @@ type story struct {
 	mu sync.Mutex
 	// creates counts the resources that a command of the CLI has asked for so far.
 	creates int
-	// creating is asked to make the n-th of them; nil just makes it.
-	creating func(n int, create create) (plugin.CreateResponse, error)
+	// creating is asked to make the n-th of them, of a type; nil just makes it.
+	creating func(n int, typ tokens.Type, create create) (plugin.CreateResponse, error)
 	// deleted are the resources that were deleted.
 	deleted []resource.URN
 }
@@ -146,7 +147,7 @@ func (p tampered) Create(ctx context.Context, r plugin.CreateRequest) (plugin.Cr
 	if creating == nil {
 		return create()
 	}
-	return creating(n, create)
+	return creating(n, r.Type, create)
 }
 
 func (p tampered) Delete(ctx context.Context, r plugin.DeleteRequest) (plugin.DeleteResponse, error) {

@@ -18,16 +18,27 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+
+	"eks-gpu-slicing/rehearsal/session"
 )
 
-// interrupted has an up end at its create of a number, and lets end do it.
-func (s *story) interrupted(at int, end func(create create, stop context.CancelFunc) (plugin.CreateResponse, error)) {
+// point tells at which create of an up something happens: of its number, from 1, and of
+// the resource's type.
+type point func(n int, typ tokens.Type) bool
+
+func nth(at int) point { return func(n int, _ tokens.Type) bool { return n == at } }
+
+func firstOf(typ tokens.Type) point { return func(_ int, t tokens.Type) bool { return t == typ } }
+
+// interrupted has an up end at a point, and lets end do it.
+func (s *story) interrupted(at point, end func(create create, stop context.CancelFunc) (plugin.CreateResponse, error)) {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
 	defer stop()
 	var there atomic.Bool
-	s.watch(func(n int, create create) (plugin.CreateResponse, error) {
-		if n != at {
+	s.watch(func(n int, typ tokens.Type, create create) (plugin.CreateResponse, error) {
+		if !at(n, typ) {
 			return create()
 		}
 		there.Store(true)
@@ -36,19 +47,19 @@ func (s *story) interrupted(at int, end func(create create, stop context.CancelF
 	err := s.Pulumi(ctx, "up", "--yes", "--skip-preview")
 	s.watch(nil)
 	if err == nil || !there.Load() {
-		s.t.Fatalf("the up ends with %v; it was to be interrupted at create %d", err, at)
+		s.t.Fatalf("the up ends with %v; it came to the point: %v", err, there.Load())
 	}
 }
 
 // watch has creating make resources, and counts them from 1.
-func (s *story) watch(creating func(n int, create create) (plugin.CreateResponse, error)) {
+func (s *story) watch(creating func(n int, typ tokens.Type, create create) (plugin.CreateResponse, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.creates, s.creating = 0, creating
 }
 
-// interruptedBySIGINT has an up end as Ctrl-C ends it, at its n-th create.
-func (s *story) interruptedBySIGINT(at int) {
+// interruptedBySIGINT has an up end as Ctrl-C ends it, at a point.
+func (s *story) interruptedBySIGINT(at point) {
 	s.t.Helper()
 	s.interrupted(at, func(create create, stop context.CancelFunc) (plugin.CreateResponse, error) {
 		stop()
@@ -59,14 +70,14 @@ func (s *story) interruptedBySIGINT(at int) {
 // errNobody is the answer to a create whose engine is dead.
 var errNobody = errors.New("the engine that asked is dead")
 
-// killed kills the engine of an up at its n-th create: after the resource is made and
+// killed kills the engine of an up at a point: after the resource is made and
 // before the engine hears of it, or before it is made, and then it never is.
-func (s *story) killed(at int, after bool) {
+func (s *story) killed(at point, after bool) {
 	s.t.Helper()
 	s.interrupted(at, func(create create, _ context.CancelFunc) (plugin.CreateResponse, error) {
 		if after {
 			if _, err := create(); err != nil {
-				s.t.Errorf("create %d: %v", at, err)
+				s.t.Errorf("the create at which the up is killed: %v", err)
 			}
 		}
 		s.killCLI()
@@ -157,7 +168,7 @@ func (s *story) whole(want map[string]int) map[string]int {
 func sweep(t *testing.T, points int, seed uint64) {
 	s := tell(t, nil)
 	const half = 30 // or so
-	s.interruptedBySIGINT(half)
+	s.interruptedBySIGINT(nth(half))
 	if _, operations := s.export(); len(operations) > 0 {
 		t.Errorf("after Ctrl-C these are pending: %v", operations)
 	}
@@ -176,7 +187,7 @@ func sweep(t *testing.T, points int, seed uint64) {
 		if after {
 			when = "after it is made"
 		}
-		s.killed(at, after)
+		s.killed(nth(at), after)
 		if i == 0 {
 			s.tear()
 		}
@@ -207,4 +218,27 @@ func TestSoakKilled(t *testing.T) {
 		t.Fatalf("SEED: %v", err)
 	}
 	sweep(t, 20, seed)
+}
+
+// TestSoakKilledKey is TestKilled at what its stack does not have: the KMS key of the
+// cluster's secrets, which has no name, its alias, and the account's role for spot
+// instances, which a destroy keeps.
+func TestSoakKilledKey(t *testing.T) {
+	soak(t)
+	t.Parallel()
+	s := tellOf(t, session.Options{World: "no-spot-role", Config: []string{"secretsEncryption=stack", "createSpotRole=true"}}, nil)
+	var want map[string]int
+	for _, typ := range []tokens.Type{"aws:iam/serviceLinkedRole:ServiceLinkedRole", "aws:kms/key:Key", "aws:kms/alias:Alias"} {
+		s.killed(firstOf(typ), true)
+		pending := s.recover()
+		want = s.whole(want)
+		if want["AWS::KMS::Key"] != 1 || want["AWS::KMS::Alias"] != 1 {
+			t.Errorf("keys and aliases in the account: %v; want one of each", want)
+		}
+		s.destroy()
+		t.Logf("SIGKILL after %s was made; %d were pending", typ, pending)
+		if out, ok := s.try("config set createSpotRole false"); !ok {
+			t.Fatal(out)
+		}
+	}
 }

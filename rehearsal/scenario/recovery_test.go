@@ -211,6 +211,16 @@ func (s *story) id(o operation) string {
 		}
 	case "aws:ec2/securityGroupRule:SecurityGroupRule":
 		return ruleID(o.Resource.Inputs)
+	case "aws:kms/key:Key":
+		for _, l := range s.World.Leftovers() {
+			if l.Type == "AWS::KMS::Key" {
+				return l.ID
+			}
+		}
+	case "aws:kms/alias:Alias":
+		return in("name")
+	case "aws:iam/serviceLinkedRole:ServiceLinkedRole":
+		return "arn:aws:iam::" + account.ID + ":role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
 	case "kubernetes:helm.sh/v3:Release":
 		return in("namespace") + "/" + in("name")
 	default:
