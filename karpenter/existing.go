@@ -234,6 +234,10 @@ type nodeClass struct {
 			Size string `json:"volumeSize"`
 		} `json:"ebs"`
 	} `json:"blockDeviceMappings"`
+	Metadata struct {
+		Hops   *int   `json:"httpPutResponseHopLimit"`
+		Tokens string `json:"httpTokens"`
+	} `json:"metadataOptions"`
 }
 
 // check judges whether GPU nodes of the class can run the device plugin.
@@ -265,6 +269,10 @@ func (n nodeClass) check(s *settings.Settings) (problems settings.Problems, warn
 	}
 	if small := n.rootVolume(); small != "" {
 		warnings = append(warnings, fmt.Sprintf("%s has a root volume of %s, which CUDA images fill; mend: kubectl edit ec2nodeclass %s, spec.blockDeviceMappings, 100Gi", at, small, s.NodeClass))
+	}
+	// Karpenter's own defaults are 1 and required.
+	if m := n.Metadata; m.Hops != nil && *m.Hops > 1 || m.Tokens == "optional" {
+		warnings = append(warnings, fmt.Sprintf("%s lets pods have the credentials of their nodes; mend: kubectl edit ec2nodeclass %s, spec.metadataOptions, httpPutResponseHopLimit 1 and httpTokens required", at, s.NodeClass))
 	}
 	return problems, warnings
 }

@@ -192,6 +192,9 @@ func (s *story) destroy() {
 	if denied := s.World.Denied(); len(denied) > 0 && !s.denies {
 		s.t.Errorf("denied were %+v", denied)
 	}
+	if d, err := s.World.Difference(s.t.Context()); err != nil || len(d.Changed) > 0 {
+		s.t.Errorf("of the cluster that stands is not as it was found: %v (%v)", d.Changed, err)
+	}
 }
 
 // place applies manifests of the checkout and returns their pods once they are

@@ -54,7 +54,8 @@ func TestAWSSaysNo(t *testing.T) {
 	s.install(account.Shortage{InstanceType: "g4dn.xlarge"})
 	quota := s.install(account.Quota{Name: account.QuotaGAndVT, VCPUs: 8})
 	_, pods = s.place(inference)
-	// Of several errors of a launch Karpenter tells the first of a set that has no order.
+	// Of several errors of a launch Karpenter tells the first of a set that has no order: on
+	// demand, past the quota, it may be that there is no spot.
 	refused := regexp.MustCompile("^AWS has refused a node of pool gpu: (VcpuLimitExceeded|InsufficientInstanceCapacity): ")
 	run := 0
 	for _, p := range pods {

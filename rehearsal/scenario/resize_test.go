@@ -23,7 +23,7 @@ import (
 // 2. Nothing is evicted, in no direction. More slices are offered at once by the nodes
 // that run; with fewer, what runs goes on, a node that has more pods than slices takes
 // no new one, and new nodes have the new number, as those have that take the place of
-// nodes that are rolled.
+// nodes that are rolled, with one pod at most away at a time, as a budget asks.
 func TestSoakResize(t *testing.T) {
 	t.Parallel()
 	soak(t)
@@ -55,11 +55,14 @@ func TestSoakResize(t *testing.T) {
 	if diff := cmp.Diff(running, now); diff != "" {
 		t.Errorf("new pods moved those that ran (-before +after):\n%s", diff)
 	}
+	budget := s.read("rehearsal/scenario/testdata/slices-budget.yaml")
+	s.apply(budget)
+	s.guard(2, 17)
 	s.roll()
 	s.offer(2, 2, 2, 2, 2, 2, 2, 2, 2)
 	s.slicePods(18)
 	s.nodes(3+9, 9)
-	s.delete(first)
+	s.delete(append(first, budget...))
 	s.destroy()
 }
 
