@@ -34,7 +34,8 @@ func TestExistingRun(t *testing.T) {
 }
 
 // TestSoakExisting: more of the same. GPU nodes of a node group are sliced without
-// Karpenter; pods for the cluster's own pool go there, and its nodes go after them.
+// Karpenter; pods for the cluster's own pool go there, and its nodes go after them. Where
+// a Karpenter stands, none is installed: the up stops, and hurts nothing.
 func TestSoakExisting(t *testing.T) {
 	t.Parallel()
 	soak(t)
@@ -51,6 +52,17 @@ func TestSoakExisting(t *testing.T) {
 			"--workload", filepath.Join(checkout, "examples", "gpu-inference.yaml"), "--workload", filepath.Join("testdata", "cpu.yaml"))
 		if got := launched(run); got["gpu"] != 2 || got["default"] == 0 {
 			t.Errorf("launched by pool: %v; want 2 of gpu, and some of default", got)
+		}
+	})
+	t.Run("a Karpenter for a cluster that has one", func(t *testing.T) {
+		run := live(t, request.StatusFailed, append([]string{"--stack", "existing", "--world", "existing-karpenter"}, installs...)...)
+		for _, p := range run.Phases {
+			if p.OK == (p.Name == "up") {
+				t.Errorf("step %s: ok is %v", p.Name, p.OK)
+			}
+		}
+		if len(run.Phases) != 5 { // with destroy, and the look for what is left and changed
+			t.Errorf("steps: %+v", run.Phases)
 		}
 	})
 }
