@@ -178,6 +178,17 @@ func (a *Account) DescribeKey(ref string) (Key, error) {
 	return k.clone(), nil
 }
 
+// ListKeys lists the keys by ID, those that wait for their deletion too.
+func (a *Account) ListKeys() []Key {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []Key
+	for _, id := range sortedKeys(a.kms.keys) {
+		out = append(out, a.kms.keys[id].clone())
+	}
+	return out
+}
+
 // EnableKeyRotation has KMS make new material for a key every so many days; 0 is a year.
 func (a *Account) EnableKeyRotation(ref string, days int) error {
 	if days == 0 {

@@ -19,8 +19,8 @@
 //     with it, the nodes and the launch template of a managed node group that is listed.
 //   - The list is in the order in which the commands work: what holds something comes before what
 //     it holds.
-//   - A KMS key is found by its alias, and not once it waits for its deletion: nothing makes it go
-//     sooner.
+//   - A KMS key is found by its tag, or by its alias, and not once it waits for its deletion: nothing
+//     makes it go sooner.
 //   - Calls that are denied leave their part of the list out; [Find] says which they were.
 //     [Actions] are the permissions it needs.
 package leftovers
@@ -83,7 +83,7 @@ func Actions() []string {
 		"events:ListTagsForResource", "events:ListTargetsByRule",
 		"iam:GetInstanceProfile", "iam:GetPolicy", "iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListInstanceProfilesForRole",
 		"iam:ListPolicyVersions", "iam:ListRolePolicies",
-		"kms:DescribeKey", "kms:ListResourceTags",
+		"kms:DescribeKey", "kms:ListKeys", "kms:ListResourceTags",
 		"logs:DescribeLogGroups", "logs:ListTagsForResource",
 		"sqs:GetQueueUrl", "sqs:ListQueueTags",
 	}

@@ -300,6 +300,29 @@ func TestFindsWhatOutlivesTheCluster(t *testing.T) {
 	}
 }
 
+// TestKeyWithoutAlias: a key of an up that was killed before it made the alias is found by its tag.
+func TestKeyWithoutAlias(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, "")
+	key := func(tags account.Tags) account.Key {
+		k, err := e.account.CreateKey("Secrets", "", tags)
+		e.ok(err)
+		return k
+	}
+	own, gone := key(account.Tags{"eks-gpu-slicing/cluster": "gpu"}), key(account.Tags{"eks-gpu-slicing/cluster": "gpu"})
+	key(account.Tags{"eks-gpu-slicing/cluster": "gpu-slicing"})
+	key(nil)
+	e.ok(e.account.ScheduleKeyDeletion(gone.ID, 7))
+	r := e.find()
+	if len(r.Items) != 1 || r.Items[0].ID != own.ID || r.Items[0].NameOnly {
+		t.Fatalf("found %+v, want the key %s alone", r.Items, own.ID)
+	}
+	e.remove(r)
+	if again := e.find(); len(again.Items) != 0 {
+		t.Errorf("after the command: %+v", again.Items)
+	}
+}
+
 // TestNameOnly: what has the name and not the tag is listed, and marked; what has the tag of another
 // stack is not listed.
 func TestNameOnly(t *testing.T) {

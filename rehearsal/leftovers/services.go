@@ -209,30 +209,61 @@ func (f *finder) logGroup(ctx context.Context) error {
 	return nil
 }
 
-// key is the KMS key of the cluster's secrets, with its alias.
+// key is the KMS key of the cluster's secrets, with its alias. An up that was killed may
+// have made the one without the other, so that all keys are asked for their tags.
 func (f *finder) key(ctx context.Context) error {
-	found, err := f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &f.names.KeyAlias})
-	if isCode(err, "NotFoundException") {
-		return nil
-	}
-	if err != nil {
+	named, err := f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &f.names.KeyAlias})
+	if err != nil && !isCode(err, "NotFoundException") {
 		return err
 	}
-	id := found.KeyMetadata.KeyId
-	tags := map[string]string{}
-	pages := kms.NewListResourceTagsPaginator(f.kms, &kms.ListResourceTagsInput{KeyId: id})
+	denied := 0
+	pages := kms.NewListKeysPaginator(f.kms, &kms.ListKeysInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
 		}
+		for _, k := range page.Keys {
+			byAlias := named != nil && *named.KeyMetadata.KeyId == *k.KeyId
+			tags, err := f.keyTags(ctx, k.KeyId)
+			if isCode(err, "AccessDeniedException") && !byAlias {
+				denied++ // by the policy of a key that is somebody else's
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if byAlias {
+				f.named("AWS::KMS::Alias", f.names.KeyAlias, "", tags, []string{"kms", "delete-alias", "--alias-name", f.names.KeyAlias})
+			} else if !f.bears(tags) {
+				continue
+			}
+			about, err := f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: k.KeyId})
+			if err != nil {
+				return err
+			}
+			if state := about.KeyMetadata.KeyState; state != types.KeyStatePendingDeletion {
+				f.named("AWS::KMS::Key", *k.KeyId, string(state), tags, []string{"kms", "schedule-key-deletion", "--key-id", *k.KeyId, "--pending-window-in-days", "7"})
+			}
+		}
+	}
+	if denied > 0 {
+		f.report.Notes = append(f.report.Notes, fmt.Sprintf("%d KMS keys do not let you read their tags: a key of the stack's without its alias may be among them.", denied))
+	}
+	return nil
+}
+
+func (f *finder) keyTags(ctx context.Context, id *string) (map[string]string, error) {
+	tags := map[string]string{}
+	pages := kms.NewListResourceTagsPaginator(f.kms, &kms.ListResourceTagsInput{KeyId: id})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
 		for _, t := range page.Tags {
 			tags[*t.TagKey] = *t.TagValue
 		}
 	}
-	f.named("AWS::KMS::Alias", f.names.KeyAlias, "", tags, []string{"kms", "delete-alias", "--alias-name", f.names.KeyAlias})
-	if state := found.KeyMetadata.KeyState; state != types.KeyStatePendingDeletion {
-		f.named("AWS::KMS::Key", *id, string(state), tags, []string{"kms", "schedule-key-deletion", "--key-id", *id, "--pending-window-in-days", "7"})
-	}
-	return nil
+	return tags, nil
 }

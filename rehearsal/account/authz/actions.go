@@ -116,6 +116,7 @@ var actions = sync.OnceValue(func() map[string]action {
 		"events:ListRules":                   {},
 		"iam:ListInstanceProfiles":           {},
 		"iam:ListRoles":                      {},
+		"kms:ListKeys":                       {},
 		"pricing:GetProducts":                {},
 		"sqs:ListQueues":                     {},
 	}

@@ -8,7 +8,7 @@ import (
 // kmsOperations are the KMS actions that look at keys. IAM decides alone: a key's own policy lets it,
 // as the default one does; one that does not is not simulated.
 func kmsOperations() map[string]operation {
-	return map[string]operation{"DescribeKey": (*call).describeKey, "ListResourceTags": (*call).listKeyTags}
+	return map[string]operation{"DescribeKey": (*call).describeKey, "ListKeys": (*call).listKeys, "ListResourceTags": (*call).listKeyTags}
 }
 
 // aboutKey reads which key an action is about, and asks IAM.
@@ -55,6 +55,31 @@ func (c *call) describeKey() (any, error) {
 		m.DeletionDate = float64(k.Deletion.Unix())
 	}
 	return map[string]metadata{"KeyMetadata": m}, nil
+}
+
+// listKeys answers with all keys at once: the account has fewer than the hundred of a page.
+func (c *call) listKeys() (any, error) {
+	var in struct {
+		Marker string
+		Limit  int
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	if err := c.authorize(authz.Call{Action: "kms:ListKeys"}); err != nil {
+		return nil, err
+	}
+	type key struct {
+		KeyId, KeyArn string //nolint:revive,staticcheck // KMS's names
+	}
+	out := struct {
+		Keys      []key
+		Truncated bool
+	}{Keys: []key{}}
+	for _, k := range c.account.ListKeys() {
+		out.Keys = append(out.Keys, key{k.ID, k.ARN})
+	}
+	return out, nil
 }
 
 func (c *call) listKeyTags() (any, error) {
