@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"eks-gpu-slicing/rehearsal/account"
 	"eks-gpu-slicing/rehearsal/workload"
 )
 
@@ -263,7 +262,7 @@ func (r *round) take() string {
 	if err := r.World.Account().RecommendRebalance(node.ID); err != nil {
 		r.t.Fatal(err)
 	}
-	if !r.reached(func() bool { return r.heard(node) }) {
+	if !r.reached(r.heard) {
 		return "what AWS tells of an instance goes unheard"
 	}
 	if err := r.World.DeleteWorkloads(r.t.Context(), r.objects); err != nil {
@@ -307,10 +306,24 @@ func (r *round) noNodes() bool {
 	return err == nil && len(nodes.Items) == 0 && len(r.running()) == 0
 }
 
-// heard tells whether Karpenter has told of the rebalance advice for a node.
-func (r *round) heard(node account.Instance) bool {
-	events, err := r.client().CoreV1().Events("").List(r.t.Context(), metav1.ListOptions{FieldSelector: "reason=SpotRebalanceRecommendation,involvedObject.name=" + node.PrivateDNSName})
-	return err == nil && len(events.Items) > 0
+// heard tells whether Karpenter has told of the rebalance advice for the node's NodeClaim:
+// the node may have the name of an earlier round's.
+func (r *round) heard() bool {
+	client, err := dynamic.NewForConfig(r.World.RESTConfig())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	claims, err := client.Resource(nodeClaims).List(r.t.Context(), metav1.ListOptions{LabelSelector: "karpenter.sh/nodepool=gpu"})
+	if err != nil {
+		return false
+	}
+	for _, c := range claims.Items {
+		events, err := r.client().CoreV1().Events("").List(r.t.Context(), metav1.ListOptions{FieldSelector: "reason=SpotRebalanceRecommendation,involvedObject.uid=" + string(c.GetUID())})
+		if err == nil && len(events.Items) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // probeName is the name of the class of nodes that a round makes.
