@@ -19,6 +19,14 @@ func TestWorkflows(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("workflows: %q, %v", files, err)
 	}
+	module, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := regexp.MustCompile(`pulumi/sdk/v3 v(\S+)`).FindStringSubmatch(string(module))
+	if engine == nil {
+		t.Fatal("go.mod has no Pulumi SDK")
+	}
 	pinned := regexp.MustCompile(`^\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
 	uses := regexp.MustCompile(`(?m)^\s*(?:- )?uses: (.*)$`)
 	for _, file := range files {
@@ -48,7 +56,7 @@ func TestWorkflows(t *testing.T) {
 		}
 		_, proposed := w.On["pull_request"]
 		for name, j := range w.Jobs {
-			j.check(t, file+", "+name, proposed)
+			j.check(t, file+", "+name, proposed, engine[1])
 		}
 	}
 }
@@ -67,27 +75,37 @@ type job struct {
 	If, Environment string
 	Permissions     map[string]string
 	Timeout         int `yaml:"timeout-minutes"`
+	Env             map[string]string
 	Steps           []struct {
 		Uses, Run string
-		With      map[string]string
+		With, Env map[string]string
 	}
 }
 
-// check looks at a job; proposed is for one that runs the code of a pull request.
-func (j job) check(t *testing.T, name string, proposed bool) {
+// check looks at a job; proposed is for one that runs the code of a pull request, engine
+// the version of Pulumi that the program is built with.
+func (j job) check(t *testing.T, name string, proposed bool, engine string) {
 	t.Helper()
 	if j.Timeout == 0 {
 		t.Errorf("%s: it has no timeout-minutes", name)
 	}
+	own := j.Environment != "" && strings.Contains(j.If, "head.repo.full_name == github.repository")
 	for scope, access := range j.Permissions {
 		switch {
 		case access != "write" || !proposed:
-		case scope == "id-token" && j.Environment != "" && strings.Contains(j.If, "head.repo.full_name == github.repository"):
+		case scope == "id-token" && own:
 		default:
 			t.Errorf("%s: the code of a pull request may write %s", name, scope)
 		}
 	}
 	for _, s := range j.Steps {
+		for _, values := range []map[string]string{j.Env, s.Env, s.With} {
+			for key, value := range values {
+				if proposed && !own && strings.Contains(value, "secrets.") {
+					t.Errorf("%s: a stranger's code gets the secret of %s", name, key)
+				}
+			}
+		}
 		if strings.Contains(s.Run, "${{") {
 			t.Errorf("%s: an expression in a script is a part of it, whoever wrote it; take it by env:\n%s", name, s.Run)
 		}
@@ -95,6 +113,8 @@ func (j job) check(t *testing.T, name string, proposed bool) {
 		switch {
 		case action == "actions/checkout" && s.With["persist-credentials"] != "false" && j.Permissions["contents"] != "write":
 			t.Errorf("%s: checkout leaves its token in the folder", name)
+		case action == "pulumi/actions" && s.With["pulumi-version"] != engine:
+			t.Errorf("%s: Pulumi %s, and the program is built with %s", name, s.With["pulumi-version"], engine)
 		case action == "actions/cache" && !strings.Contains(s.With["key"], "hashFiles('go.sum', 'rehearsal/go.sum'"):
 			t.Errorf("%s: the cache is not of the modules: %s", name, s.With["key"])
 		case action == "actions/setup-go" && s.With["cache"] != "false" && !strings.Contains(s.With["cache-dependency-path"], "go.sum"):
