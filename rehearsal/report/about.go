@@ -73,11 +73,6 @@ func (a *About) AddPrices(nodes []Node) error {
 	return nil
 }
 
-// Assumed are the prices that no source states.
-func (a *About) Assumed() []Price {
-	return slices.DeleteFunc(slices.Clone(a.Prices), func(p Price) bool { return !p.Assumed })
-}
-
 // sliceMemory is the GPU memory for each of the slices that a node offers, in MiB,
 // and 0 for a node without.
 func sliceMemory(n Node) int64 {

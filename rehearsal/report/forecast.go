@@ -198,6 +198,9 @@ func (c *Count) group(n Node) {
 	g.GPUSlicesUsed += n.GPUSlicesUsed
 }
 
+// Name tells groups of nodes apart: pool, instance type and capacity type.
+func (g Group) Name() string { return g.Pool + " " + g.InstanceType + " " + g.CapacityType }
+
 func compareGroups(x, y Group) int {
 	fixed := 0
 	switch {
@@ -280,16 +283,16 @@ func (f *Forecast) Headline() string {
 	case whole == nil:
 		return "Nothing has been forecast."
 	case !slices.ContainsFunc(f.Counts, func(c Count) bool { return c.SlicesUsed > 0 || len(c.Unplaced) > 0 }):
-		return fmt.Sprintf("%s: none has a GPU, and the number of slices changes nothing for them.", plural(len(whole.Pods), "pod"))
+		return fmt.Sprintf("%s: none has a GPU, and the number of slices changes nothing for them.", Plural(len(whole.Pods), "pod"))
 	case best == nil && len(f.Counts) == 1:
-		return fmt.Sprintf("%s: %s with whole GPUs.", plural(len(whole.Pods), "pod"), whole.cost())
+		return fmt.Sprintf("%s: %s with whole GPUs.", Plural(len(whole.Pods), "pod"), whole.cost())
 	case best == nil:
 		last := f.Counts[len(f.Counts)-1]
-		return fmt.Sprintf("%s: no number of slices can be compared with whole GPUs: %s.", plural(len(whole.Pods), "pod"), last.NotCompared)
+		return fmt.Sprintf("%s: no number of slices can be compared with whole GPUs: %s.", Plural(len(whole.Pods), "pod"), last.NotCompared)
 	case best.Saving.PerHour < tenthOfACent:
-		return fmt.Sprintf("%s: slices save nothing; %s with whole GPUs.", plural(len(whole.Pods), "pod"), whole.cost())
+		return fmt.Sprintf("%s: slices save nothing; %s with whole GPUs.", Plural(len(whole.Pods), "pod"), whole.cost())
 	}
-	pods := plural(len(best.Pods), "pod")
+	pods := Plural(len(best.Pods), "pod")
 	if len(best.Unplaced) > 0 {
 		pods = fmt.Sprintf("%d of %s", best.PodsPlaced, pods)
 	}
@@ -298,8 +301,8 @@ func (f *Forecast) Headline() string {
 }
 
 func (c *Count) cost() string {
-	return fmt.Sprintf("%s, %s/h", plural(c.NodesLaunched, "node"), USD(c.PerHour.Total, 2))
+	return fmt.Sprintf("%s, %s/h", Plural(c.NodesLaunched, "node"), USD(c.PerHour.Total, 2))
 }
 
 // WriteJSON writes the forecast as JSON.
-func (f *Forecast) WriteJSON(out io.Writer) error { return writeJSON(out, f) }
+func (f *Forecast) WriteJSON(out io.Writer) error { return WriteJSON(out, f) }

@@ -62,7 +62,7 @@ func (f *Forecast) Unplaced() []Why {
 		for _, u := range f.Counts[i].Unplaced {
 			at := slices.IndexFunc(all, func(w Why) bool { return w.Reason == u.Reason })
 			if at < 0 {
-				all = append(all, Why{fmt.Sprintf("%s at %s", plural(len(u.Pods), "pod"), plural(f.Counts[i].Slices, "slice")), u.Pods[0], u.Reason})
+				all = append(all, Why{fmt.Sprintf("%s at %s", Plural(len(u.Pods), "pod"), Plural(f.Counts[i].Slices, "slice")), u.Pods[0], u.Reason})
 				continue
 			}
 			all[at].Where += fmt.Sprintf(", %d at %d", len(u.Pods), f.Counts[i].Slices)
@@ -121,12 +121,12 @@ func (f *Forecast) groupRows() [][]string {
 	slices.SortFunc(all, compareGroups)
 	var rows [][]string
 	for _, g := range all {
-		cells := []string{fmt.Sprintf("%s %s %s", g.Pool, g.InstanceType, g.CapacityType)}
+		cells := []string{g.Name()}
 		for i := range f.Counts {
 			nodes := "-"
 			for _, own := range f.Counts[i].Groups {
 				if compareGroups(own, g) == 0 {
-					nodes = plural(own.Nodes, "node")
+					nodes = Plural(own.Nodes, "node")
 				}
 			}
 			cells = append(cells, nodes)
@@ -172,7 +172,7 @@ func (f *Forecast) Caveats() []string {
 		}
 		if c.EverLaunched > c.NodesLaunched {
 			out = append(out, fmt.Sprintf("At %s Karpenter launched %d nodes in all, and ended %d of them again.",
-				plural(c.Slices, "slice"), c.EverLaunched, c.EverLaunched-c.NodesLaunched))
+				Plural(c.Slices, "slice"), c.EverLaunched, c.EverLaunched-c.NodesLaunched))
 		}
 	}
 	if len(f.Counts) > 0 {

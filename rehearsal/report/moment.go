@@ -73,10 +73,10 @@ func (r *Run) Headline() string {
 			}
 		}
 		count, perHour := r.Launched()
-		out = append(out, fmt.Sprintf("%d of %s placed on %s, %s/h.", placed, plural(len(r.Pods), "pod"), plural(count, "node"), USD(perHour, 2)))
+		out = append(out, fmt.Sprintf("%d of %s placed on %s, %s/h.", placed, Plural(len(r.Pods), "pod"), Plural(count, "node"), USD(perHour, 2)))
 		if whole, wholePerHour := Whole(r.Nodes); wholePerHour-perHour >= tenthOfACent {
 			out = append(out, fmt.Sprintf("With a whole GPU for each slice in use: %s, %s/h; saves %.0f %%.",
-				plural(int(whole), "node"), USD(wholePerHour, 2), (wholePerHour-perHour)/wholePerHour*100))
+				Plural(int(whole), "node"), USD(wholePerHour, 2), (wholePerHour-perHour)/wholePerHour*100))
 		}
 	}
 	var short []string

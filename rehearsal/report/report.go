@@ -170,10 +170,11 @@ func (r *Run) OK() bool {
 
 // WriteJSON writes the run as JSON.
 func (r *Run) WriteJSON(out io.Writer) error {
-	return writeJSON(out, r)
+	return WriteJSON(out, r)
 }
 
-func writeJSON(out io.Writer, report any) error {
+// WriteJSON writes what a command reports as JSON, indented, with <, > and & as they are.
+func WriteJSON(out io.Writer, report any) error {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")

@@ -26,8 +26,8 @@ func USD(amount float64, decimals int) string {
 	return "$" + humanize.FormatFloat(format, amount)
 }
 
-// plural is a number of things.
-func plural(n int, thing string) string {
+// Plural is a number of things, such as "1 node" or "2 nodes".
+func Plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"eks-gpu-slicing/rehearsal/engine"
 	"eks-gpu-slicing/rehearsal/folder"
 	"eks-gpu-slicing/rehearsal/leftovers"
+	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/report/page"
 	"eks-gpu-slicing/rehearsal/request"
 	"eks-gpu-slicing/rehearsal/workload"
@@ -173,12 +173,7 @@ func writeLeftovers(out io.Writer, r *leftovers.Report) error {
 
 // asJSON writes a value as the other reports are written.
 func asJSON(v any) func(io.Writer) error {
-	return func(out io.Writer) error {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	}
+	return func(out io.Writer) error { return report.WriteJSON(out, v) }
 }
 
 // results are the files that a user wants.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/report"
 	"eks-gpu-slicing/rehearsal/request"
 )
 
@@ -85,8 +85,5 @@ func writePlan(path string, plan *engine.Plan) error {
 	if err != nil {
 		return err
 	}
-	e := json.NewEncoder(file)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return errors.Join(e.Encode(plan), file.Close())
+	return errors.Join(report.WriteJSON(file, plan), file.Close())
 }

@@ -38,11 +38,11 @@ type Side struct {
 	Unread error
 }
 
-// The names of a side's files in its folder; a plan's is PlanPrefix, the stack, .json.
+// The names of a side's files in its folder; a plan's is planPrefix, the stack, .json.
 const (
-	PlanPrefix   = "plan-"
-	RunFile      = "run.json"
-	ForecastFile = "forecast.json"
+	planPrefix   = "plan-"
+	runFile      = "run.json"
+	forecastFile = "forecast.json"
 )
 
 // Read reads a side from a folder. Files that are not there are left out, and so is all
@@ -68,7 +68,7 @@ func Read(folder string) Side {
 		return side
 	}
 	for _, f := range files {
-		stack, isPlan := strings.CutPrefix(f.Name(), PlanPrefix)
+		stack, isPlan := strings.CutPrefix(f.Name(), planPrefix)
 		stack, isJSON := strings.CutSuffix(stack, ".json")
 		if !isPlan || !isJSON {
 			continue
@@ -79,11 +79,11 @@ func Read(folder string) Side {
 		}
 	}
 	var run report.Run
-	if read(RunFile, &run) {
+	if read(runFile, &run) {
 		side.Run = &run
 	}
 	var forecast report.Forecast
-	if read(ForecastFile, &forecast) {
+	if read(forecastFile, &forecast) {
 		side.Forecast = &forecast
 	}
 	return side

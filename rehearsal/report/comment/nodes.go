@@ -42,7 +42,7 @@ func writeRuns(d *document, before, after *report.Run) {
 		}
 	}
 	for _, u := range now.Unplaced {
-		d.paragraph("**Not placed:** %s, such as %s: %s", plural(len(u.Pods), "pod"), code(u.Pods[0]), code(shorten(u.Reason, 500)))
+		d.paragraph("**Not placed:** %s, such as %s: %s", report.Plural(len(u.Pods), "pod"), code(u.Pods[0]), code(shorten(u.Reason, 500)))
 	}
 	for _, c := range after.DeniedCalls {
 		d.paragraph("**IAM denied** %s on %s: %s", code(c.Action), code(c.Resource), code(c.Reason))
@@ -61,7 +61,7 @@ func nodeRows(before, after *report.Count) [][3]string {
 			continue
 		}
 		for _, g := range c.Groups {
-			if !slices.ContainsFunc(all, func(o report.Group) bool { return name(o) == name(g) }) {
+			if !slices.ContainsFunc(all, func(o report.Group) bool { return o.Name() == g.Name() }) {
 				all = append(all, g)
 			}
 		}
@@ -69,13 +69,13 @@ func nodeRows(before, after *report.Count) [][3]string {
 	slices.SortFunc(all, func(x, y report.Group) int { return cmp.Compare(order(x), order(y)) })
 	var rows [][3]string
 	for _, g := range all {
-		row := [3]string{code(name(g))}
+		row := [3]string{code(g.Name())}
 		for i, c := range sides {
 			if c == nil {
 				continue
 			}
 			row[i+1] = "-"
-			if at := slices.IndexFunc(c.Groups, func(o report.Group) bool { return name(o) == name(g) }); at >= 0 {
+			if at := slices.IndexFunc(c.Groups, func(o report.Group) bool { return o.Name() == g.Name() }); at >= 0 {
 				row[i+1] = cell(c.Groups[at])
 			}
 		}
@@ -98,15 +98,11 @@ func nodeRows(before, after *report.Count) [][3]string {
 	return rows
 }
 
-func name(g report.Group) string {
-	return fmt.Sprintf("%s %s %s", g.Pool, g.InstanceType, g.CapacityType)
-}
-
 // order sorts nodes that are there whatever the pods ask for after the others.
-func order(g report.Group) string { return fmt.Sprintf("%t %s", g.Fixed, name(g)) }
+func order(g report.Group) string { return fmt.Sprintf("%t %s", g.Fixed, g.Name()) }
 
 func cell(g report.Group) string {
-	text := fmt.Sprintf("%s, %s/h", plural(g.Nodes, "node"), report.USD(g.PerHour, 4))
+	text := fmt.Sprintf("%s, %s/h", report.Plural(g.Nodes, "node"), report.USD(g.PerHour, 4))
 	if g.GPUSlices > 0 {
 		text += fmt.Sprintf(", %d of %d slices", g.GPUSlicesUsed, g.GPUSlices)
 	}
@@ -117,7 +113,7 @@ func cell(g report.Group) string {
 func perHour(c *report.Count) float64 { return c.PerHour.Total + c.FixedPerHour }
 
 func total(c *report.Count) string {
-	text := fmt.Sprintf("%s, %s/h", plural(len(c.Nodes), "node"), report.USD(perHour(c), 4))
+	text := fmt.Sprintf("%s, %s/h", report.Plural(len(c.Nodes), "node"), report.USD(perHour(c), 4))
 	if c.Unpriced > 0 {
 		text += fmt.Sprintf(" (%d without a known price)", c.Unpriced)
 	}
@@ -130,13 +126,6 @@ func percent(before, after float64) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%+.0f %%)", (after-before)/before*100)
-}
-
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // table writes the first columns of rows; what is not alike before and after is bold.

@@ -13,6 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"eks-gpu-slicing/rehearsal/engine"
+	"eks-gpu-slicing/rehearsal/report"
 )
 
 // writePlans writes what comes, goes and changes in a stack. The plans are those of a
@@ -30,15 +31,15 @@ func writePlans(d *document, stack string, before, after *engine.Plan) {
 	}
 	defer writeWarnings(d, stack, before, after)
 	if before == nil || !before.Succeeded {
-		d.paragraph("Stack %s: %s. There is nothing to compare with: there is no plan of the base.", code(stack), plural(len(after.Resources), "resource"))
+		d.paragraph("Stack %s: %s. There is nothing to compare with: there is no plan of the base.", code(stack), report.Plural(len(after.Resources), "resource"))
 		return
 	}
 	come, gone, change, text := compare(before, after)
 	if come+gone+change == 0 {
-		d.paragraph("Stack %s: the plan stays as it is, %s.", code(stack), plural(len(after.Resources), "resource"))
+		d.paragraph("Stack %s: the plan stays as it is, %s.", code(stack), report.Plural(len(after.Resources), "resource"))
 		return
 	}
-	summary := fmt.Sprintf("Stack %s: %s, %d change, %d come, %d go", stack, plural(len(after.Resources), "resource"), change, come, gone)
+	summary := fmt.Sprintf("Stack %s: %s, %d change, %d come, %d go", stack, report.Plural(len(after.Resources), "resource"), change, come, gone)
 	d.fold(summary, "diff", text)
 }
 

@@ -23,7 +23,7 @@ func forecastView(f *report.Forecast) (*view, error) {
 		c := &f.Counts[i]
 		if m := mapOf(c.Nodes); len(m) > 0 {
 			v.Maps = append(v.Maps, nodeMap{
-				Title: fmt.Sprintf("%s: %s, %d of %s used", countName(c), count(len(m), "GPU node"), c.SlicesUsed, count(int(c.SlicesOffered), "slice")),
+				Title: fmt.Sprintf("%s: %s, %d of %s used", countName(c), report.Plural(len(m), "GPU node"), c.SlicesUsed, report.Plural(int(c.SlicesOffered), "slice")),
 				Nodes: m,
 			})
 		}
@@ -40,13 +40,6 @@ func countName(c *report.Count) string {
 		return "Whole GPUs"
 	}
 	return fmt.Sprintf("%d slices a GPU", c.Slices)
-}
-
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func forecastTiles(f *report.Forecast) []tile {
@@ -88,7 +81,7 @@ func costChart(f *report.Forecast) (figure, error) {
 		onDemand.values = append(onDemand.values, c.PerMonth.OnDemand)
 		label := report.USD(c.PerMonth.Total, 0)
 		if c.PodsPlaced != f.Counts[0].PodsPlaced {
-			label += fmt.Sprintf(" (%s)", count(c.PodsPlaced, "pod"))
+			label += fmt.Sprintf(" (%s)", report.Plural(c.PodsPlaced, "pod"))
 		}
 		labels = append(labels, label)
 		alt = append(alt, countName(c)+" "+label)
@@ -108,7 +101,7 @@ func nodesChart(f *report.Forecast) (figure, error) {
 			if g.Fixed {
 				continue
 			}
-			name := strings.Join([]string{g.Pool, g.InstanceType, g.CapacityType}, " ")
+			name := g.Name()
 			at := slices.IndexFunc(all, func(s series) bool { return s.name == name })
 			if at < 0 {
 				at = len(all)
@@ -116,7 +109,7 @@ func nodesChart(f *report.Forecast) (figure, error) {
 			}
 			all[at].values[i] = float64(g.Nodes)
 		}
-		labels[i] = count(c.NodesLaunched, "node")
+		labels[i] = report.Plural(c.NodesLaunched, "node")
 		alt[i] = countName(c) + " " + labels[i]
 	}
 	if len(all) == 0 {
@@ -132,7 +125,7 @@ func mapOf(nodes []report.Node) []box {
 	for _, n := range nodes {
 		if n.GPUSlices > 0 {
 			out = append(out, box{n.GPUSlicesUsed, n.GPUSlices, fmt.Sprintf("%s, %s %s %s: %d of %s used",
-				n.Name, n.Pool, n.InstanceType, n.CapacityType, n.GPUSlicesUsed, count(int(n.GPUSlices), "slice"))})
+				n.Name, n.Pool, n.InstanceType, n.CapacityType, n.GPUSlicesUsed, report.Plural(int(n.GPUSlices), "slice"))})
 		}
 	}
 	return out

@@ -21,7 +21,7 @@ func runView(r *report.Run) (*view, error) {
 		}
 	}
 	if m := mapOf(r.Nodes); len(m) > 0 {
-		v.Maps = []nodeMap{{Title: "When all pods were settled: " + count(len(m), "GPU node"), Nodes: m}}
+		v.Maps = []nodeMap{{Title: "When all pods were settled: " + report.Plural(len(m), "GPU node"), Nodes: m}}
 	}
 	v.Tables = append(runTables(r), aboutTables(&r.About)...)
 	v.Caveats = append([]string{
@@ -45,8 +45,8 @@ func runTiles(r *report.Run) []tile {
 	return []tile{
 		{"Cost a month", report.USD(perHour*report.HoursAMonth, 0), report.USD(wholePerHour*report.HoursAMonth, 0) + " with whole GPUs"},
 		{"Nodes of Karpenter", fmt.Sprint(launched), fmt.Sprintf("%d with whole GPUs", whole)},
-		{"Pods placed", fmt.Sprintf("%d of %d", placed, len(r.Pods)), count(len(r.NodeClaimsLaunched), "node") + " ever launched"},
-		{"Rehearsed in", fmt.Sprintf("%.0f s", seconds), count(len(r.Phases), "step")},
+		{"Pods placed", fmt.Sprintf("%d of %d", placed, len(r.Pods)), report.Plural(len(r.NodeClaimsLaunched), "node") + " ever launched"},
+		{"Rehearsed in", fmt.Sprintf("%.0f s", seconds), report.Plural(len(r.Phases), "step")},
 	}
 }
 
@@ -126,7 +126,7 @@ func runTables(r *report.Run) []table {
 	for _, c := range r.NodeClaimsLaunched {
 		why := "it had none when all were settled"
 		if pods := r.PodsOn(c.Node); len(pods) > 0 {
-			why = fmt.Sprintf("%s, such as %s", count(len(pods), "pod"), pods[0])
+			why = fmt.Sprintf("%s, such as %s", report.Plural(len(pods), "pod"), pods[0])
 		}
 		launched = append(launched, []string{c.Name, c.InstanceType, c.CapacityType, c.Zone, why})
 	}
