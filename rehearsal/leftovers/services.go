@@ -238,9 +238,11 @@ func (f *finder) key(ctx context.Context) error {
 			} else if !f.bears(tags) {
 				continue
 			}
-			about, err := f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: k.KeyId})
-			if err != nil {
-				return err
+			about := named
+			if !byAlias {
+				if about, err = f.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: k.KeyId}); err != nil {
+					return err
+				}
 			}
 			if state := about.KeyMetadata.KeyState; state != types.KeyStatePendingDeletion {
 				f.named("AWS::KMS::Key", *k.KeyId, string(state), tags, []string{"kms", "schedule-key-deletion", "--key-id", *k.KeyId, "--pending-window-in-days", "7"})
