@@ -68,13 +68,7 @@ func TestSoakAges(t *testing.T) {
 	s.offer(4, 4)
 	s.unmoved("a new plugin", running)
 	s.nodes(2, 2)
-	// A Karpenter that has just come to lead refuses pods until it has looked at the
-	// overlays; it takes them up again by itself.
-	s.apply(s.slicesOf(12))
-	s.await("12 pods run", 2*time.Minute, func() (bool, string) {
-		n := len(s.podsOf())
-		return n == 12, fmt.Sprintf("%d do", n)
-	})
+	s.slicePods(12)
 	s.nodes(3, 3)
 	running = s.podsOf()
 

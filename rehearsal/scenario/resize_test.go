@@ -88,7 +88,10 @@ func (s *story) roll() {
 // slicePods scales a Deployment to so many one-slice pods, all of which must run.
 func (s *story) slicePods(n int) []workload.Object {
 	s.t.Helper()
-	objects := s.slicesOf(n)
+	objects, err := workload.Asked{Paths: []string{"testdata/slices.yaml"}, Scales: []string{fmt.Sprintf("slices=%d", n)}}.Read()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	cluster, err := s.Place(s.t.Context(), objects)
 	if err != nil {
 		s.t.Fatal(err)
@@ -100,16 +103,6 @@ func (s *story) slicePods(n int) []workload.Object {
 	}
 	if len(cluster.Pods) != n {
 		s.t.Errorf("%d pods, want %d", len(cluster.Pods), n)
-	}
-	return objects
-}
-
-// slicesOf is a Deployment of so many one-slice pods.
-func (s *story) slicesOf(n int) []workload.Object {
-	s.t.Helper()
-	objects, err := workload.Asked{Paths: []string{"testdata/slices.yaml"}, Scales: []string{fmt.Sprintf("slices=%d", n)}}.Read()
-	if err != nil {
-		s.t.Fatal(err)
 	}
 	return objects
 }
