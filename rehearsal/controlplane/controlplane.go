@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -35,6 +36,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -350,21 +352,30 @@ func (cp *ControlPlane) RESTConfig() *rest.Config {
 	}
 }
 
+// The ports that freePorts looks among: below those that Linux gives to outgoing
+// connections (net.ipv4.ip_local_port_range begins at 32768), of which a busy machine
+// opens hundreds between a port's choice and its use.
+const firstPort, endPort = 10000, 32768
+
 // freePorts finds n ports of 127.0.0.1 that nobody listens on. They are given
 // back before they are used, so another program can be quicker: see launch.
 func freePorts(n int) ([]int, error) {
 	var found []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for _, offset := range rand.Perm(endPort - firstPort) {
+		port := firstPort + offset
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // at the end, so that no port is found twice
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, fmt.Errorf("a TCP listener's address is a %T", l.Addr())
+		if err := l.Close(); err != nil {
+			return nil, err
 		}
-		found = append(found, addr.Port)
+		if found = append(found, port); len(found) == n {
+			return found, nil
+		}
 	}
-	return found, nil
+	return nil, fmt.Errorf("fewer than %d of the ports %d to %d are free", n, firstPort, endPort-1)
 }

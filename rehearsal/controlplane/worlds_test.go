@@ -174,11 +174,15 @@ func TestTakenPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
+	addr, ok := taken.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("a TCP listener's address is a %T", taken.Addr())
+	}
 	calls := 0
 	choose := func(n int) ([]int, error) {
 		calls++
 		p, err := freePorts(n)
-		if addr, ok := taken.Addr().(*net.TCPAddr); ok && calls == 1 && err == nil {
+		if calls == 1 && err == nil {
 			p[2] = addr.Port // the API server's
 		}
 		return p, err
@@ -187,8 +191,9 @@ func TestTakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if calls != 2 {
-		t.Errorf("ports were chosen %d times, want 2", calls)
+	// Of the second choice, too, a port may have been taken meanwhile.
+	if calls < 2 || cp.ports.apiserver == addr.Port {
+		t.Errorf("ports were chosen %d times and the API server's is %d, want a second choice and not %d", calls, cp.ports.apiserver, addr.Port)
 	}
 	if err := cp.Stop(t.Context()); err != nil {
 		t.Error(err)

@@ -109,11 +109,14 @@ type fixture struct {
 	events []kubelet.Event
 }
 
-// newFixture starts node agents and makes a namespace. cfg's access is filled in.
+// newFixture starts node agents and makes a namespace. cfg's access is filled in; its
+// RESTConfig only if it is nil.
 func newFixture(t testing.TB, cfg kubelet.Config) *fixture {
 	t.Helper()
 	f := &fixture{t: t, namespace: fmt.Sprintf("test-%d", world.serial.Add(1))}
-	cfg.RESTConfig, cfg.NodeToken = world.cp.RESTConfig(), nodeToken
+	if cfg.NodeToken = nodeToken; cfg.RESTConfig == nil {
+		cfg.RESTConfig = world.cp.RESTConfig()
+	}
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}

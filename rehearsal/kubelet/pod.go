@@ -81,6 +81,13 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 	}
 	next := p.advance(ctx, object, time.Now())
 	want := p.status(object)
+	over := podutil.IsPodPhaseTerminal(want.Phase)
+	if over {
+		// Before it is told: the scheduler counts a pod's share as free from its word on,
+		// and what it binds then must find it so (a kubelet tells that a pod is over when
+		// its worker knows, IsPodKnownTerminated in pkg/kubelet/pod_workers.go).
+		n.release(object.UID)
+	}
 	patch, err := statusPatch(object.UID, corev1.Pod{Status: object.Status}, corev1.Pod{Status: want})
 	if err != nil {
 		return next, err
@@ -91,8 +98,7 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 			return next, fmt.Errorf("updating the status of pod %s/%s: %w", object.Namespace, object.Name, err)
 		}
 	}
-	if want.Phase == corev1.PodSucceeded || want.Phase == corev1.PodFailed {
-		n.release(object.UID)
+	if over {
 		return next, k.finish(ctx, object)
 	}
 	return next, nil
