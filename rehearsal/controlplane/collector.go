@@ -62,10 +62,12 @@ func (cp *ControlPlane) restartCollector() error {
 	if cp.stopping || cp.err != nil {
 		return nil
 	}
-	old := cp.components[collector]
-	delete(cp.components, collector) // so that its end is no failure
-	if err := old.Stop(5 * time.Second); err != nil {
-		return err
+	if old := cp.components[collector]; old != nil { // nil: it could not be started the last time
+		delete(cp.components, collector) // so that its end is no failure
+		if err := old.Stop(5 * time.Second); err != nil {
+			// On a busy machine it takes longer. It keeps nothing, so its kill does no harm.
+			cp.cfg.Log.Info(err.Error())
+		}
 	}
 	if err := cp.run(collector); err != nil {
 		return fmt.Errorf("starting the garbage collector again: %w", err)

@@ -28,15 +28,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -93,7 +90,7 @@ type ControlPlane struct {
 // wraps a [*process.ExitError] with the component's name and its log's tail if a
 // component died; the logs stay in Dir.
 func Start(ctx context.Context, cfg Config) (*ControlPlane, error) {
-	return start(ctx, cfg, freePorts)
+	return start(ctx, cfg, func(n int) ([]int, error) { return process.FreePorts("127.0.0.1", n) })
 }
 
 // start is Start with the source of ports to choose, for the tests.
@@ -313,7 +310,7 @@ func (cp *ControlPlane) kill() {
 // removeFiles leaves only the logs and the lock file, and gives the lock back. The
 // file stays because a lock on a deleted file would exclude nobody.
 func (cp *ControlPlane) removeFiles() error {
-	defer func() { _ = cp.lock.Close() }()
+	defer giveBack(cp.lock)
 	var errs []error
 	for _, name := range ownFiles {
 		if name != logsDir {
@@ -350,32 +347,4 @@ func (cp *ControlPlane) RESTConfig() *rest.Config {
 		},
 		QPS: -1,
 	}
-}
-
-// The ports that freePorts looks among: below those that Linux gives to outgoing
-// connections (net.ipv4.ip_local_port_range begins at 32768), of which a busy machine
-// opens hundreds between a port's choice and its use.
-const firstPort, endPort = 10000, 32768
-
-// freePorts finds n ports of 127.0.0.1 that nobody listens on. They are given
-// back before they are used, so another program can be quicker: see launch.
-func freePorts(n int) ([]int, error) {
-	var found []int
-	for _, offset := range rand.Perm(endPort - firstPort) {
-		port := firstPort + offset
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := l.Close(); err != nil {
-			return nil, err
-		}
-		if found = append(found, port); len(found) == n {
-			return found, nil
-		}
-	}
-	return nil, fmt.Errorf("fewer than %d of the ports %d to %d are free", n, firstPort, endPort-1)
 }

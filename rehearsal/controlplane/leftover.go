@@ -64,11 +64,19 @@ func Clean(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = lock.Close() }()
+	defer giveBack(lock)
 	return clean(dir)
 }
 
-// acquire takes the lock of dir, which must exist. Closing the file gives it back.
+// giveBack gives a lock back. Closing the file alone would leave it held by a process
+// that another goroutine starts at this moment: it has a copy of the file until it execs.
+func giveBack(lock *os.File) {
+	// Neither fails for a file that is open.
+	_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
+	_ = lock.Close()
+}
+
+// acquire takes the lock of dir, which must exist.
 func acquire(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

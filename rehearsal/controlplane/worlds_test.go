@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,6 +168,29 @@ func TestCleanKillsWhatOutlivedACrash(t *testing.T) {
 	}
 }
 
+// TestLockIsFreeAtOnce: a directory that was given back can be taken again, whatever
+// processes are being started meanwhile.
+func TestLockIsFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.CommandContext(ctx, "/bin/true").Run() // cancelled at the end
+			}
+		})
+	}
+	defer starting.Wait()
+	defer cancel()
+	dir := t.TempDir()
+	for i := range 300 {
+		if _, err := Clean(dir); err != nil {
+			t.Fatalf("the directory is taken at the time %d: %v", i, err)
+		}
+	}
+}
+
 func TestTakenPort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -181,7 +205,7 @@ func TestTakenPort(t *testing.T) {
 	calls := 0
 	choose := func(n int) ([]int, error) {
 		calls++
-		p, err := freePorts(n)
+		p, err := process.FreePorts("127.0.0.1", n)
 		if calls == 1 && err == nil {
 			p[2] = addr.Port // the API server's
 		}

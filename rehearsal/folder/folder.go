@@ -193,7 +193,12 @@ func each(look func(dir string, lock *os.File) error) error {
 			_ = lock.Close()
 			continue
 		}
-		errs = append(errs, look(dir, free), lock.Close())
+		errs = append(errs, look(dir, free))
+		if free != nil {
+			// Closed alone, it would be held by a process that is being started just now.
+			errs = append(errs, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
+		}
+		errs = append(errs, lock.Close())
 	}
 	return errors.Join(errs...)
 }

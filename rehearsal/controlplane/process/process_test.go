@@ -120,10 +120,11 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		script string
+		grace  time.Duration
 		killed bool
 	}{
-		"obeys":    {script: "echo up; while :; do sleep 0.05; done"},
-		"does not": {script: "trap '' TERM; echo up; while :; do sleep 0.05; done", killed: true},
+		"obeys":    {script: "echo up; while :; do sleep 0.05; done", grace: time.Minute},
+		"does not": {script: "trap '' TERM; echo up; while :; do sleep 0.05; done", grace: 300 * time.Millisecond, killed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +139,7 @@ func TestStop(t *testing.T) {
 			if !p.ID().Alive() || p.Err() != nil || p.ExitCode() != -1 {
 				t.Fatalf("before Stop: alive %v, error %v, exit code %d", p.ID().Alive(), p.Err(), p.ExitCode())
 			}
-			err = p.Stop(300 * time.Millisecond)
+			err = p.Stop(tc.grace)
 			if (err != nil) != tc.killed {
 				t.Errorf("Stop() = %v, want an error only if it had to be killed (%v)", err, tc.killed)
 			}

@@ -22,7 +22,6 @@ package program
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sort"
@@ -165,18 +164,13 @@ func (r *runner) prepare(ctx context.Context) (process.Config, error) {
 
 // choosePorts finds a free port for each of the container's.
 func (r *runner) choosePorts() error {
+	found, err := process.FreePorts("", len(r.c.Spec.Ports)) // on all addresses, as the program may
+	if err != nil {
+		return fmt.Errorf("finding a free port for each of %s/%s's: %w", r.c.Pod.Namespace, r.c.Pod.Name, err)
+	}
 	r.ports = map[int32]int{}
-	for _, p := range r.c.Spec.Ports {
-		l, err := net.Listen("tcp", ":0") // on all addresses, as the program may
-		if err != nil {
-			return fmt.Errorf("finding a free port for %s (%d): %w", p.Name, p.ContainerPort, err)
-		}
-		defer func() { _ = l.Close() }() // at the end, so that no port is found twice
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return fmt.Errorf("a TCP listener's address is a %T", l.Addr())
-		}
-		r.ports[p.ContainerPort] = addr.Port
+	for i, p := range r.c.Spec.Ports {
+		r.ports[p.ContainerPort] = found[i]
 	}
 	return nil
 }
