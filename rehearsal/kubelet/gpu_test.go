@@ -3,9 +3,6 @@ package kubelet_test
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"eks-gpu-slicing/rehearsal/kubelet"
 	"eks-gpu-slicing/rehearsal/kubelet/nvidia"
@@ -104,56 +100,18 @@ func TestSlices(t *testing.T) {
 	f.waitPod("fifth", "Ready", ready)
 }
 
-// roundTripper is one as a function.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// slowStatus is an administrator's access to the cluster over a proxy that holds back
-// the answers to the updates of a pod's status; by then the API server has acted on them.
-func slowStatus(t *testing.T, pod string) *rest.Config {
-	t.Helper()
-	direct := world.cp.RESTConfig()
-	admin, err := rest.TransportFor(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := rest.TransportFor(rest.AnonymousClientConfig(direct))
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := url.Parse(direct.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		FlushInterval: -1, // watches
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Header.Get("Authorization") == "" {
-				return admin.RoundTrip(r)
-			}
-			resp, err := node.RoundTrip(r)
-			if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/pods/"+pod+"/status") {
-				time.Sleep(2 * time.Second)
-			}
-			return resp, err
-		}),
-	})
-	t.Cleanup(func() {
-		proxy.CloseClientConnections()
-		proxy.Close()
-	})
-	return &rest.Config{Host: proxy.URL, QPS: -1}
-}
-
 // TestSliceIsFreeOnceItsPodIsOver: the scheduler gives a slice away as soon as it hears
 // that the pod on it has ended, however late the node gets its answer.
 func TestSliceIsFreeOnceItsPodIsOver(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, kubelet.Config{
-		RESTConfig: slowStatus(t, "first"),
-		Images:     map[string]kubelet.Image{nvidia.Repository: nvidia.Plugin{}},
+		RESTConfig: proxied(t, func(r *http.Request, _ *http.Response) {
+			// The API server has acted on it by then.
+			if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/pods/first/status") {
+				time.Sleep(2 * time.Second)
+			}
+		}),
+		Images: map[string]kubelet.Image{nvidia.Repository: nvidia.Plugin{}},
 	})
 	f.configure(sliced(2))
 	node := f.node(f.instance("g4dn.xlarge"))
@@ -234,7 +192,9 @@ func TestRefusedConfig(t *testing.T) {
 	if e.Pod.Name != "plugin" || e.Node != node {
 		t.Errorf("event %+v", e)
 	}
-	f.waitPod("plugin", "restarted", func(p *corev1.Pod) bool { return p.Status.ContainerStatuses[0].RestartCount > 0 })
+	f.waitPod("plugin", "restarted", func(p *corev1.Pod) bool {
+		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].RestartCount > 0
+	})
 	if got, ok := getNode(t, node).Status.Allocatable[gpu]; ok {
 		t.Errorf("the node offers %s GPUs all the same", got.String())
 	}

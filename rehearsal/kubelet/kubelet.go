@@ -125,6 +125,7 @@ type Kubelet struct {
 	mu        sync.Mutex
 	instances map[string]*node // by instance ID
 	names     map[string]*node // by node name
+	removed   map[string]bool  // names of nodes that were deleted
 	podStates map[types.UID]*pod
 	lastIP    netip.Addr
 	joining   turns
@@ -146,6 +147,7 @@ func Start(ctx context.Context, cfg Config) (*Kubelet, error) {
 		cfg:       cfg,
 		instances: map[string]*node{},
 		names:     map[string]*node{},
+		removed:   map[string]bool{},
 		podStates: map[types.UID]*pod{},
 		lastIP:    netip.MustParseAddr("100.64.0.0"),
 	}
@@ -187,6 +189,7 @@ func (k *Kubelet) AddInstance(i Instance) error {
 	n.boots = time.Now().Add(k.cfg.Delays.Boot)
 	n.ctx, n.cancel = context.WithCancel(k.ctx)
 	k.instances[i.ID], k.names[i.PrivateDNSName] = n, n
+	delete(k.removed, i.PrivateDNSName)
 	k.nodeQueue.Add(n.name())
 	return nil
 }
@@ -194,7 +197,8 @@ func (k *Kubelet) AddInstance(i Instance) error {
 // RemoveInstance ends an instance: its containers are killed, its Lease lapses, and
 // what the cluster takes a minute or two to do about it is done at once. Its Node
 // is deleted (EKS's cloud controller manager, once the node is not Ready), and so
-// are the pods bound to it (pod garbage collection, 40 s after the Node is gone).
+// are the pods bound to it, before or after (pod garbage collection, 40 s after the
+// Node is gone).
 // An instance that is not there is ignored.
 func (k *Kubelet) RemoveInstance(id string) error {
 	k.mu.Lock()
@@ -260,6 +264,13 @@ func (k *Kubelet) nodeNamed(name string) *node {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.names[name]
+}
+
+// wasRemoved tells whether the node of that name was deleted, and none came after it.
+func (k *Kubelet) wasRemoved(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.removed[name]
 }
 
 // pod finds what is known of a pod; nil if nothing is.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"eks-gpu-slicing/rehearsal/controlplane"
 	"eks-gpu-slicing/rehearsal/controlplane/controlplanetest"
@@ -146,6 +149,50 @@ func newFixture(t testing.TB, cfg kubelet.Config) *fixture {
 		return err == nil, fmt.Sprint(err)
 	})
 	return f
+}
+
+// roundTripper is one as a function.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// proxied is an administrator's access to the cluster by a proxy, which calls answered with
+// each answer before it passes that on.
+func proxied(t *testing.T, answered func(*http.Request, *http.Response)) *rest.Config {
+	t.Helper()
+	direct := world.cp.RESTConfig()
+	admin, err := rest.TransportFor(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := rest.TransportFor(rest.AnonymousClientConfig(direct))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(direct.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		FlushInterval: -1, // watches
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			by := node
+			if r.Header.Get("Authorization") == "" {
+				by = admin
+			}
+			resp, err := by.RoundTrip(r)
+			if err == nil {
+				answered(r, resp)
+			}
+			return resp, err
+		}),
+	})
+	t.Cleanup(func() {
+		proxy.CloseClientConnections()
+		proxy.Close()
+	})
+	return &rest.Config{Host: proxy.URL, QPS: -1}
 }
 
 // instance describes a new one that the API server will let join.

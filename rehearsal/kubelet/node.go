@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/kubelet/cm/admission"
 	"k8s.io/kubernetes/pkg/kubelet/lifecycle"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/tainttoleration"
 )
 
 // node is the agent of one instance.
@@ -154,7 +155,12 @@ func (n *node) remove(ctx context.Context) error {
 	uid := n.object.UID
 	n.mu.Unlock()
 	admin := n.kubelet.admin.CoreV1()
-	if now, err := n.kubelet.nodes.Get(n.name()); err == nil && now.UID == uid && len(now.Finalizers) > 0 {
+	// As it is, not as the watch has it: the finalizer may just have been put on it.
+	now, err := admin.Nodes().Get(ctx, n.name(), metav1.GetOptions{})
+	if err := ignoreGone(err); err != nil {
+		return fmt.Errorf("looking at the node of instance %s: %w", n.ID, err)
+	}
+	if err == nil && now.UID == uid && len(now.Finalizers) > 0 {
 		lost := now.DeepCopy()
 		setNodeCondition(&lost.Status, corev1.NodeCondition{
 			Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown", Message: "Kubelet stopped posting node status.",
@@ -169,10 +175,13 @@ func (n *node) remove(ctx context.Context) error {
 		}
 		n.awaitTaint(ctx)
 	}
-	err := admin.Nodes().Delete(ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	err = admin.Nodes().Delete(ctx, n.name(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if err := ignoreGone(err); err != nil {
 		return fmt.Errorf("deleting the node of instance %s: %w", n.ID, err)
 	}
+	n.kubelet.mu.Lock()
+	n.kubelet.removed[n.name()] = n.kubelet.names[n.name()] == nil
+	n.kubelet.mu.Unlock()
 	for _, p := range n.kubelet.podsOf(n.name()) {
 		if err := n.kubelet.deletePod(ctx, admin, p); err != nil {
 			return err
@@ -187,7 +196,10 @@ func (n *node) remove(ctx context.Context) error {
 func (n *node) awaitTaint(ctx context.Context) {
 	for begin := time.Now(); time.Since(begin) < 5*time.Second && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		now, err := n.kubelet.nodes.Get(n.name())
-		if err != nil || slices.ContainsFunc(now.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnreachable }) {
+		if err != nil || slices.ContainsFunc(now.Spec.Taints, func(t corev1.Taint) bool {
+			// Of the one that forbids execution, pods are given a toleration for five minutes.
+			return t.Key == corev1.TaintNodeUnreachable && t.Effect == corev1.TaintEffectNoSchedule
+		}) {
 			return
 		}
 	}
@@ -264,8 +276,16 @@ func (n *node) admit(pod *corev1.Pod) lifecycle.PodAdmitResult {
 	for _, other := range n.active {
 		others = append(others, other)
 	}
-	predicates := lifecycle.NewPredicateAdmitHandler(n.self, noPreemption{}, n.devices.admitPlugin)
-	result := predicates.Admit(&lifecycle.PodAdmitAttributes{Pod: pod, OtherPods: others})
+	check := func(self func(ctx context.Context, fromCache bool) (*corev1.Node, error)) lifecycle.PodAdmitResult {
+		predicates := lifecycle.NewPredicateAdmitHandler(self, noPreemption{}, n.devices.admitPlugin)
+		return predicates.Admit(&lifecycle.PodAdmitAttributes{Pod: pod, OtherPods: others})
+	}
+	result := check(n.self)
+	if !result.Admit && result.Reason == tainttoleration.Name {
+		// The scheduler saw the taint go. One watch for hundreds of nodes sees it later
+		// than a kubelet's own would.
+		result = check(func(ctx context.Context, _ bool) (*corev1.Node, error) { return n.self(ctx, false) })
+	}
 	if result.Admit {
 		n.active[pod.UID] = pod
 	} else {

@@ -65,6 +65,9 @@ func (k *Kubelet) syncPod(ctx context.Context, key podKey) (time.Duration, error
 	n := k.nodeNamed(object.Spec.NodeName)
 	if n == nil || !n.joined() {
 		k.forget(p) // its instance is gone, or has not come yet and will ask for it
+		if n == nil && k.wasRemoved(object.Spec.NodeName) {
+			return 0, k.deletePod(ctx, k.admin.CoreV1(), object) // bound while the node went
+		}
 		return 0, nil
 	}
 	if n.isDead() {

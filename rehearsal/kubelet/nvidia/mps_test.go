@@ -41,7 +41,11 @@ func TestPrograms(t *testing.T) {
 			c, log := container(t, tc.config, map[string]string{"CONFIG_FILE": "/config/config.yaml"})
 			c.Spec.Command = tc.command
 			c.Hardware = catalogue.Type{GPUs: []catalogue.GPU{{Name: tc.gpu, Manufacturer: "NVIDIA", Count: 1}}}
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			limit := time.Minute
+			if tc.runs {
+				limit = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			exit := Plugin{}.Run(ctx, c)
 			if ran := ctx.Err() != nil; ran != tc.runs || exit.Code != tc.code {
