@@ -3,6 +3,7 @@ package account_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"eks-gpu-slicing/rehearsal/account"
@@ -100,45 +101,42 @@ func TestLostEvents(t *testing.T) {
 // TestInterruption: a warning first, the end after the notice; only spot instances can be taken.
 func TestInterruption(t *testing.T) {
 	t.Parallel()
-	a := open(t, "us-west-2", "")
-	a.SetDelays(account.Delays{SpotNotice: 20 * time.Millisecond})
-	q := queueForEvents(t, a)
-	_, err := a.PutRule(account.EventRule{Name: "r", EventPattern: `{"detail-type":["EC2 Spot Instance Interruption Warning","EC2 Instance Rebalance Recommendation"]}`})
-	ok(t, err)
-	ok(t, a.PutTarget("", "r", account.EventTarget{ID: "q", ARN: q.ARN}))
-	in := launchInput(t, a)
-	onDemand, err := a.RunInstances(in)
-	ok(t, err)
-	in.Spot = true
-	spot, err := a.RunInstances(in)
-	ok(t, err)
-	for _, take := range []func(string) error{a.InterruptSpotInstance, a.RecommendRebalance} {
-		if err := take(onDemand[0].ID); err == nil || !strings.Contains(err.Error(), "is not a live spot instance") {
-			t.Errorf("an on-demand instance: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		a := open(t, "us-west-2", "")
+		a.SetDelays(account.Delays{SpotNotice: 20 * time.Millisecond})
+		q := queueForEvents(t, a)
+		_, err := a.PutRule(account.EventRule{Name: "r", EventPattern: `{"detail-type":["EC2 Spot Instance Interruption Warning","EC2 Instance Rebalance Recommendation"]}`})
+		ok(t, err)
+		ok(t, a.PutTarget("", "r", account.EventTarget{ID: "q", ARN: q.ARN}))
+		in := launchInput(t, a)
+		onDemand, err := a.RunInstances(in)
+		ok(t, err)
+		in.Spot = true
+		spot, err := a.RunInstances(in)
+		ok(t, err)
+		for _, take := range []func(string) error{a.InterruptSpotInstance, a.RecommendRebalance} {
+			if err := take(onDemand[0].ID); err == nil || !strings.Contains(err.Error(), "is not a live spot instance") {
+				t.Errorf("an on-demand instance: %v", err)
+			}
+			if err := take("i-0"); !account.IsCode(err, "InvalidInstanceID.NotFound") {
+				t.Errorf("no instance: %v", err)
+			}
 		}
-		if err := take("i-0"); !account.IsCode(err, "InvalidInstanceID.NotFound") {
-			t.Errorf("no instance: %v", err)
+		id := spot[0].ID
+		ok(t, a.RecommendRebalance(id))
+		ok(t, a.InterruptSpotInstance(id))
+		messages, err := a.ReceiveMessage(t.Context(), q.URL, 10, 0, 0)
+		if len(must(t, messages, err)) != 2 || !strings.Contains(messages[0].Body, "Rebalance") || !strings.Contains(messages[1].Body, `"detail":{"instance-action":"terminate","instance-id":"`+id+`"}`) {
+			t.Fatalf("messages %+v", messages)
 		}
-	}
-	id := spot[0].ID
-	ok(t, a.RecommendRebalance(id))
-	ok(t, a.InterruptSpotInstance(id))
-	messages, err := a.ReceiveMessage(t.Context(), q.URL, 10, 0, 0)
-	if len(must(t, messages, err)) != 2 || !strings.Contains(messages[0].Body, "Rebalance") || !strings.Contains(messages[1].Body, `"detail":{"instance-action":"terminate","instance-id":"`+id+`"}`) {
-		t.Fatalf("messages %+v", messages)
-	}
-	if got, err := a.DescribeInstances([]string{id}); err != nil || got[0].State != account.StateRunning {
-		t.Errorf("the instance ended with the warning: %+v (%v)", got, err)
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+		if got, err := a.DescribeInstances([]string{id}); err != nil || got[0].State != account.StateRunning {
+			t.Errorf("the instance ended with the warning: %+v (%v)", got, err)
+		}
+		time.Sleep(30 * time.Millisecond) // by the clock of the test's bubble
+		synctest.Wait()
 		got, err := a.DescribeInstances([]string{id})
-		if must(t, got, err)[0].State == account.StateTerminated && got[0].StateReason == "Server.SpotInstanceTermination" {
-			break
+		if must(t, got, err)[0].State != account.StateTerminated || got[0].StateReason != "Server.SpotInstanceTermination" {
+			t.Errorf("after the notice it is %+v", got[0])
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after the notice it is %+v", got[0])
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	})
 }

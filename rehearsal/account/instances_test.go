@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,69 +88,71 @@ func TestLaunchRefused(t *testing.T) {
 // TestLifecycle: states follow each other after their delays, and who waits sees them.
 func TestLifecycle(t *testing.T) {
 	t.Parallel()
-	a := open(t, "us-west-2", "")
-	a.SetDelays(account.Delays{Pending: 30 * time.Millisecond, ShuttingDown: 30 * time.Millisecond})
-	free := func() int {
-		n := 0
-		subnets, err := a.DescribeSubnets()
-		for _, s := range must(t, subnets, err) {
-			n += s.AvailableIPs
-		}
-		return n
-	}
-	before := free()
-	launched, err := a.RunInstances(launchInput(t, a))
-	id := must(t, launched, err)[0].ID
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	revision := int64(0)
-	await := func(want string) account.Instance {
-		t.Helper()
-		for {
-			changed, next, err := a.WaitInstances(ctx, revision)
-			ok(t, err)
-			if next <= revision || len(changed) != 1 {
-				t.Fatalf("revision %d after %d with %d changes", next, revision, len(changed))
+	synctest.Test(t, func(t *testing.T) {
+		a := open(t, "us-west-2", "")
+		a.SetDelays(account.Delays{Pending: 30 * time.Millisecond, ShuttingDown: 30 * time.Millisecond})
+		free := func() int {
+			n := 0
+			subnets, err := a.DescribeSubnets()
+			for _, s := range must(t, subnets, err) {
+				n += s.AvailableIPs
 			}
-			revision = next
-			if changed[0].State == want {
-				return changed[0]
+			return n
+		}
+		before := free()
+		launched, err := a.RunInstances(launchInput(t, a))
+		id := must(t, launched, err)[0].ID
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		revision := int64(0)
+		await := func(want string) account.Instance {
+			t.Helper()
+			for {
+				changed, next, err := a.WaitInstances(ctx, revision)
+				ok(t, err)
+				if next <= revision || len(changed) != 1 {
+					t.Fatalf("revision %d after %d with %d changes", next, revision, len(changed))
+				}
+				revision = next
+				if changed[0].State == want {
+					return changed[0]
+				}
 			}
 		}
-	}
-	if i := await(account.StatePending); i.PrivateIP == "" || free() != before-1 {
-		t.Errorf("pending: %+v, %d addresses free of %d", i, free(), before)
-	}
-	await(account.StateRunning)
-	ok(t, a.CreateTags([]string{id}, account.Tags{"Name": "n"}))
-	if i := await(account.StateRunning); i.Tags["Name"] != "n" {
-		t.Errorf("a new tag is not seen: %v", i.Tags)
-	}
-	changes, err := a.TerminateInstances(id)
-	if d := cmp.Diff([]account.StateChange{{ID: id, Previous: account.StateRunning, Current: account.StateShuttingDown}}, must(t, changes, err)); d != "" {
-		t.Error(d)
-	}
-	if left := a.Leftovers(); len(left) != 1 || left[0].ID != id {
-		t.Errorf("while it shuts down, left over is %v", left)
-	}
-	if i := await(account.StateTerminated); i.PrivateIP != "" || i.StateReason != "Client.UserInitiatedShutdown" || free() != before {
-		t.Errorf("terminated: %+v, %d addresses free of %d", i, free(), before)
-	}
-	wantEmpty(t, a)
-	changes, err = a.TerminateInstances(id)
-	if d := cmp.Diff([]account.StateChange{{ID: id, Previous: account.StateTerminated, Current: account.StateTerminated}}, must(t, changes, err)); d != "" {
-		t.Errorf("ended twice: %s", d)
-	}
-	short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer stop()
-	if _, _, err := a.WaitInstances(short, revision); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting for nothing: %v", err)
-	}
-	// The address is given again: the first free one of the subnet.
-	again, err := a.RunInstances(launchInput(t, a))
-	if got, want := must(t, again, err)[0].PrivateIP, launched[0].PrivateIP; got != want {
-		t.Errorf("address %s, want %s", got, want)
-	}
+		if i := await(account.StatePending); i.PrivateIP == "" || free() != before-1 {
+			t.Errorf("pending: %+v, %d addresses free of %d", i, free(), before)
+		}
+		await(account.StateRunning)
+		ok(t, a.CreateTags([]string{id}, account.Tags{"Name": "n"}))
+		if i := await(account.StateRunning); i.Tags["Name"] != "n" {
+			t.Errorf("a new tag is not seen: %v", i.Tags)
+		}
+		changes, err := a.TerminateInstances(id)
+		if d := cmp.Diff([]account.StateChange{{ID: id, Previous: account.StateRunning, Current: account.StateShuttingDown}}, must(t, changes, err)); d != "" {
+			t.Error(d)
+		}
+		if left := a.Leftovers(); len(left) != 1 || left[0].ID != id {
+			t.Errorf("while it shuts down, left over is %v", left)
+		}
+		if i := await(account.StateTerminated); i.PrivateIP != "" || i.StateReason != "Client.UserInitiatedShutdown" || free() != before {
+			t.Errorf("terminated: %+v, %d addresses free of %d", i, free(), before)
+		}
+		wantEmpty(t, a)
+		changes, err = a.TerminateInstances(id)
+		if d := cmp.Diff([]account.StateChange{{ID: id, Previous: account.StateTerminated, Current: account.StateTerminated}}, must(t, changes, err)); d != "" {
+			t.Errorf("ended twice: %s", d)
+		}
+		short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer stop()
+		if _, _, err := a.WaitInstances(short, revision); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting for nothing: %v", err)
+		}
+		// The address is given again: the first free one of the subnet.
+		again, err := a.RunInstances(launchInput(t, a))
+		if got, want := must(t, again, err)[0].PrivateIP, launched[0].PrivateIP; got != want {
+			t.Errorf("address %s, want %s", got, want)
+		}
+	})
 }
 
 // TestFleet: the cheapest way that works, and errors for those that do not.

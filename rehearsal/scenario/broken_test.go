@@ -382,7 +382,7 @@ func TestMissingPermission(t *testing.T) {
 				r.Properties["policy"] = resource.NewProperty(strings.ReplaceAll(policy.StringValue(), `"ec2:CreateFleet"`, `"ec2:DescribeFleets"`))
 			}
 		case "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass":
-			r.Timeout = 10 // seconds
+			r.Timeout = 30 // seconds; Karpenter has just been installed
 		}
 		return true
 	})

@@ -28,6 +28,14 @@ func (l *life) stand(ctx context.Context) error {
 	if err := errors.Join(l.account(), l.report.Write(l.out)); err != nil {
 		return err
 	}
+	asked, ended := make(chan io.Writer), make(chan error, 1)
+	served, err := folder.Serve(ctx, l.options.home, func(there io.Writer) error {
+		asked <- there
+		return <-ended
+	})
+	if err != nil {
+		return err
+	}
 	l.say(`
 The stack is up and stays up. In another terminal:
 
@@ -39,15 +47,6 @@ The stack is up and stays up. In another terminal:
 
 The kubeconfig is %s.
 Ctrl-C here ends it at once, without the destroy.`, env, l.options.Stack, l.session.World.Kubeconfig())
-
-	asked, ended := make(chan io.Writer), make(chan error, 1)
-	served, err := folder.Serve(ctx, l.options.home, func(there io.Writer) error {
-		asked <- there
-		return <-ended
-	})
-	if err != nil {
-		return err
-	}
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)

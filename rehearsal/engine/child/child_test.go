@@ -34,11 +34,11 @@ func TestMain(m *testing.M) {
 // family is a shell script that starts a child of its own and says both numbers.
 const family = `sleep 1000 & echo $$ $!; `
 
-// startFamily runs a script that begins as family does, and returns the two
-// processes.
-func startFamily(ctx context.Context, t *testing.T, grace time.Duration, rest string) (*child.Child, []int) {
+// startFamily runs a script with family in its midst, and returns the two processes
+// when what is before that has been done.
+func startFamily(ctx context.Context, t *testing.T, grace time.Duration, before, rest string) (*child.Child, []int) {
 	t.Helper()
-	cmd := child.Command(ctx, grace, []string{"PATH=/usr/bin:/bin"}, "/bin/sh", "-c", family+rest)
+	cmd := child.Command(ctx, grace, []string{"PATH=/usr/bin:/bin"}, "/bin/sh", "-c", before+family+rest)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func gone(t *testing.T, pids ...int) {
 
 func TestEndTakesTheGroupAlong(t *testing.T) {
 	t.Parallel()
-	c, pids := startFamily(t.Context(), t, time.Minute, "exit 7")
+	c, pids := startFamily(t.Context(), t, time.Minute, "", "exit 7")
 	if status, err := c.Wait(); status != 7 || err != nil {
 		t.Errorf("status %d, %v; want 7", status, err)
 	}
@@ -94,19 +94,18 @@ func TestEndTakesTheGroupAlong(t *testing.T) {
 func TestContextInterruptsThenKills(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		script string
+		trap   string
 		grace  time.Duration
 		status int
 	}{
-		"heeds the signal":   {"trap 'exit 9' INT; while :; do sleep 0.05; done", time.Minute, 9},
-		"ignores the signal": {"trap '' INT; while :; do sleep 0.05; done", 100 * time.Millisecond, -1},
+		"heeds the signal":   {"trap 'exit 9' INT; ", time.Minute, 9},
+		"ignores the signal": {"trap '' INT; ", 100 * time.Millisecond, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			c, pids := startFamily(ctx, t, tc.grace, "echo ready; "+tc.script)
-			time.Sleep(100 * time.Millisecond) // for the trap to be set
+			c, pids := startFamily(ctx, t, tc.grace, tc.trap, "while :; do sleep 0.05; done")
 			cancel()
 			select {
 			case <-c.Done():

@@ -56,7 +56,7 @@ func TestWaitFor(t *testing.T) {
 			d := declare(t, start(t, nil, "{}"), group+"/v1:Widget")
 			limit := time.Minute
 			if tt.want != nil {
-				limit = 1500 * time.Millisecond
+				limit = 6 * time.Second
 			}
 			written := make(chan struct{})
 			go func() {
@@ -134,33 +134,63 @@ func TestCancelEndsAWait(t *testing.T) {
 	held := declare(t, start(t, nil, "{}"), "core/v1:ConfigMap").up(hold)
 
 	const canceled = "cancelled while waiting: the engine cancelled the operation"
-	for name, wait := range map[string]func(t *testing.T, p *standin.Provider){
-		"create": func(t *testing.T, p *standin.Provider) {
-			wantInitFailure(t, declare(t, p, group+"/v1:Widget").tryUp(waiting(group, "condition=Ready", "")), canceled)
+	maps := client(t, "", "configmaps", ns)
+	// Each with what is waited for once it is there.
+	tests := map[string]struct {
+		wait  func(t *testing.T, p *standin.Provider)
+		begun func() bool
+	}{
+		"create": {
+			func(t *testing.T, p *standin.Provider) {
+				wantInitFailure(t, declare(t, p, group+"/v1:Widget").tryUp(waiting(group, "condition=Ready", "")), canceled)
+			},
+			func() bool {
+				_, err := client(t, group, "widgets", "").Get(t.Context(), "w", metav1.GetOptions{})
+				return err == nil
+			},
 		},
-		"delete": func(t *testing.T, p *standin.Provider) {
-			d := *held
-			d.t, d.p = t, p
-			if err := d.down(); err == nil || err.Error() != canceled {
-				t.Errorf("error %v", err)
-			}
+		"delete": {
+			func(t *testing.T, p *standin.Provider) {
+				d := *held
+				d.t, d.p = t, p
+				if err := d.down(); err == nil || err.Error() != canceled {
+					t.Errorf("error %v", err)
+				}
+			},
+			func() bool {
+				h, err := maps.Get(t.Context(), "h", metav1.GetOptions{})
+				return err == nil && h.GetDeletionTimestamp() != nil
+			},
 		},
-		"install": func(t *testing.T, p *standin.Provider) {
-			wantInitFailure(t, declare(t, p, "helm.sh/v3:Release").tryUp(program(ns, ", values: {replicas: 1}")), "context canceled")
+		"install": {
+			func(t *testing.T, p *standin.Provider) {
+				wantInitFailure(t, declare(t, p, "helm.sh/v3:Release").tryUp(program(ns, ", values: {replicas: 1}")), "context canceled")
+			},
+			func() bool {
+				all, err := clientset(t).AppsV1().Deployments(ns).List(t.Context(), metav1.ListOptions{})
+				return err == nil && len(all.Items) > 0
+			},
 		},
-	} {
+	}
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, charts("unused.example.com"), "{}")
-			// By then what is waited for has been made, on a busy machine too.
-			time.AfterFunc(3*time.Second, func() { _ = p.SignalCancellation(context.Background()) })
-			began := time.Now()
-			wait(t, p)
-			if took := time.Since(began); took > 15*time.Second {
+			canceled := make(chan time.Time, 1)
+			go func() {
+				for !tt.begun() && t.Context().Err() == nil {
+					time.Sleep(50 * time.Millisecond)
+				}
+				time.Sleep(time.Second) // for the answer to have come
+				canceled <- time.Now()
+				_ = p.SignalCancellation(context.Background())
+			}()
+			tt.wait(t, p)
+			if took := time.Since(<-canceled); took > 15*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
 	}
-	if _, err := client(t, "", "configmaps", ns).Patch(t.Context(), "h", types.MergePatchType,
+	if _, err := maps.Patch(t.Context(), "h", types.MergePatchType,
 		[]byte(`{"metadata": {"finalizers": null}}`), metav1.PatchOptions{}); err != nil {
 		t.Error(err)
 	}
@@ -177,7 +207,7 @@ func TestDeployment(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	program := func(image string) string { return workload("Deployment", ns, image, "replicas: 2, ", "") }
-	d := declare(t, start(t, nil, "{}"), "apps/v1:Deployment").within(2 * time.Second)
+	d := declare(t, start(t, nil, "{}"), "apps/v1:Deployment").within(6 * time.Second)
 	wantInitFailure(t, d.tryUp(program("i:1")),
 		"[MinimumReplicasUnavailable] Deployment does not have minimum availability.", "[Pod "+ns+"/w-")
 
@@ -193,7 +223,7 @@ func TestDeployment(t *testing.T) {
 	}
 	d.up(program("i:2")) // a rollout
 	stop()
-	wantInitFailure(t, d.within(2*time.Second).tryUp(program("i:3")), "pods are updated")
+	wantInitFailure(t, d.within(6*time.Second).tryUp(program("i:3")), "pods are updated")
 	if err := d.within(time.Minute).down(); err != nil {
 		t.Error(err)
 	}
@@ -219,12 +249,12 @@ func TestDaemonSet(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	wantInitFailure(t, d.within(2*time.Second).tryUp(program("i:1")), "0 of 1 nodes have an available pod", "[Pod "+ns+"/w-")
+	wantInitFailure(t, d.within(6*time.Second).tryUp(program("i:1")), "0 of 1 nodes have an available pod", "[Pod "+ns+"/w-")
 	stop := runPods(t, ns)
 	d.within(time.Minute).up(program("i:1"))
 	d.up(program("i:2"))
 	stop()
-	wantInitFailure(t, d.within(2*time.Second).tryUp(program("i:3")), "timed out waiting for the condition")
+	wantInitFailure(t, d.within(6*time.Second).tryUp(program("i:3")), "timed out waiting for the condition")
 	if err := d.within(time.Minute).down(); err != nil {
 		t.Error(err)
 	}
@@ -247,7 +277,7 @@ func TestPodAndJob(t *testing.T) {
 	setStatus(t, pods, "p", "{phase: Succeeded}")
 	d.up(pod)
 
-	job := declare(t, start(t, nil, "{}"), "batch/v1:Job").within(2 * time.Second)
+	job := declare(t, start(t, nil, "{}"), "batch/v1:Job").within(6 * time.Second)
 	wantInitFailure(t, job.tryUp("{apiVersion: batch/v1, kind: Job, metadata: {name: j, namespace: "+ns+"}, spec: {template: "+
 		"{spec: {restartPolicy: Never, nodeSelector: {none: such}, containers: [{name: c, image: i}]}}}}"), "1 pods are active")
 }

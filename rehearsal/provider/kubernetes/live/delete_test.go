@@ -56,7 +56,7 @@ func TestDeleteWaitsAndSaysWhatHolds(t *testing.T) {
 	}
 	object := standin.Object{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": nameOf(owner), "namespace": ns}}
 	var late *standin.NotReady
-	if err := direct.Delete(t.Context(), object, object, time.Second); !errors.As(err, &late) ||
+	if err := direct.Delete(t.Context(), object, object, 5*time.Second); !errors.As(err, &late) ||
 		!slices.Equal(late.Causes, []string{"finalizers might be preventing deletion (foregroundDeletion)"}) {
 		t.Errorf("error %#v", err)
 	}

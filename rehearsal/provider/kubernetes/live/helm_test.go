@@ -229,7 +229,8 @@ func TestUninstallSaysWhatIsStillThere(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	d, _ := release(t, ns)
-	d.up(program(ns, ", timeout: 1"))
+	d.up(program(ns, ""))
+	d.state["timeout"] = resource.NewProperty(1.0) // for the uninstall alone
 	maps := clientset(t).CoreV1().ConfigMaps(ns)
 	hold := func(finalizers string) {
 		if _, err := maps.Patch(t.Context(), "demo-config", types.MergePatchType,

@@ -366,7 +366,7 @@ func setStatus(t *testing.T, r dynamic.ResourceInterface, name, status string) {
 func poll(t *testing.T, f func() error) error {
 	t.Helper()
 	var err error
-	for range 100 {
+	for range 1200 { // a minute, on a busy machine
 		if err = f(); err == nil {
 			return nil
 		}
