@@ -183,6 +183,40 @@ func TestExistingInstalled(t *testing.T) {
 	}
 }
 
+// TestExistingNodesAreWhereOthersAre: without nodeSubnets, Karpenter's nodes go where the
+// managed node groups' are, and where there are none, where the cluster is.
+func TestExistingNodesAreWhereOthersAre(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		nodes  []string
+		config map[string]string
+		want   []string
+	}{
+		"no node groups":         {nil, nil, []string{"subnet-placeholder1", "subnet-placeholder2"}},
+		"node groups":            {[]string{"subnet-private", "subnet-placeholder2"}, nil, []string{"subnet-placeholder2", "subnet-private"}},
+		"nodeSubnets is set too": {[]string{"subnet-private"}, map[string]string{"nodeSubnets": `["subnet-placeholder1"]`}, []string{"subnet-placeholder1"}},
+	} {
+		w := existingWorld()
+		w.subnets["subnet-private"] = subnet{"c", "az2", false, ""}
+		platform := w.clusters["platform"]
+		platform.nodeSubnets = c.nodes
+		w.clusters["platform"] = platform
+		changes := maps.Clone(installs)
+		maps.Copy(changes, c.config)
+		r, err := plan(t, w, existingConfig(t, changes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, term := range at[[]any](r.resources[gpuClass].inputs.Mappable(), "spec", "subnetSelectorTerms") {
+			got = append(got, at[string](term, "id"))
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // TestExistingOrder: nothing is planned for a Karpenter that is not known to be fit.
 func TestExistingOrder(t *testing.T) {
 	t.Parallel()

@@ -80,6 +80,9 @@ func (f *found) newCluster(ctx *pulumi.Context, s *settings.Settings, problems *
 	if err := problems.Collect(cluster.CheckLife(ctx, s, standing, via)); err != nil {
 		return err
 	}
+	if err := problems.Collect(cluster.CheckLogs(ctx, s, standing, via)); err != nil {
+		return err
+	}
 	if err := problems.Collect(cluster.CheckSecretsKey(ctx, s, via)); err != nil {
 		return err
 	}

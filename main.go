@@ -86,7 +86,7 @@ func run(ctx *pulumi.Context, config map[string]string, refuse func(settings.Pro
 	// These names are a stable interface.
 	ctx.Export("clusterName", c.Name)
 	ctx.Export("region", pulumi.String(s.Region))
-	ctx.Export("kubeconfigCommand", pulumi.Sprintf("aws eks --region %s update-kubeconfig --name %s --alias %s", s.Region, c.Name, c.Name))
+	ctx.Export("kubeconfigCommand", c.KubeconfigCommand(s))
 	ctx.Export("kubeconfig", c.Kubeconfig)
 	ctx.Export("clusterEndpoint", c.Endpoint)
 	ctx.Export("nodeRoleName", k.NodeRole)

@@ -310,6 +310,15 @@ func TestProblems(t *testing.T) {
 		"the stack's queue, and one of another name": {func(w *world) {
 			w.queues = map[string]map[string]any{"gpu-slicing-karpenter": {"eks-gpu-slicing/cluster": "gpu-slicing"}, "gpu-slicing-karpenter-2": {}}
 		}, nil, nil},
+		"a log group that EKS has left": {func(w *world) { w.logs = map[string]map[string]any{"/aws/eks/gpu-slicing/cluster": {}} }, nil,
+			[]string{"1 problem", `the log group of the cluster is "/aws/eks/gpu-slicing/cluster": a name that no log group has yet`, "aws logs delete-log-group --region us-west-1 --log-group-name /aws/eks/gpu-slicing/cluster"}},
+		"the stack's log group, and one of another name": {func(w *world) {
+			w.logs = map[string]map[string]any{"/aws/eks/gpu-slicing/cluster": {"eks-gpu-slicing/cluster": "gpu-slicing"}, "/aws/eks/gpu-slicing/cluster-2": {}}
+		}, nil, nil},
+		"a log group without the tag, of a cluster that stands": {func(w *world) {
+			w.logs = map[string]map[string]any{"/aws/eks/gpu-slicing/cluster": {}}
+			w.clusters["gpu-slicing"] = standing{version: "1.28", tags: ours}
+		}, nil, nil},
 		"a Karpenter without overlays": {nil, map[string]string{"karpenterVersion": "1.6.3"},
 			[]string{`karpenterVersion is "1.6.3": Karpenter 1.7 or later`, "pulumi config set karpenterVersion RELEASE"}},
 		"a Karpenter that is too old": {func(w *world) { w.versions["1.36"] = "STANDARD_SUPPORT" }, map[string]string{"karpenterVersion": "1.12.0", "kubernetesVersion": "1.36"},

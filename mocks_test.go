@@ -34,6 +34,7 @@ type world struct {
 	// objects are those of the cluster, by type token and ID.
 	objects map[string]map[string]any
 	queues  map[string]map[string]any // names to tags
+	logs    map[string]map[string]any // names of log groups to tags
 	// fails are look-ups that get no answer, by the end of their tokens.
 	fails    map[string]error
 	caller   string // its ARN
@@ -49,6 +50,7 @@ type standing struct {
 	tags                  map[string]string
 	agent                 map[string]string // the Pod Identity agent's tags; nil for none
 	nodes                 map[string]int    // of each managed node group
+	nodeSubnets           []string          // of all of them
 	entries               []string          // principals that have an access entry
 }
 
@@ -77,7 +79,8 @@ type instanceType struct {
 	arch                  string
 	gpu                   string // EC2's name of it
 	gpus                  int
-	interfaces, addresses int // of the first network card, which is all but p4d's only one
+	interfaces, addresses int      // of the first network card, which is all but p4d's only one
+	zones                 []string // nil: all that are asked about
 }
 
 // plainWorld is an account in which both stacks can be built.
@@ -93,18 +96,18 @@ func plainWorld() *world {
 		clusters: map[string]standing{},
 		caller:   "arn:aws:iam::" + accountID + ":user/me",
 		offered: map[string]instanceType{
-			"m7g.large":     {"arm64", "", 0, 3, 10},
-			"m7i.large":     {"x86_64", "", 0, 3, 10},
-			"g4dn.xlarge":   {"x86_64", "T4", 1, 3, 10},
-			"g4dn.2xlarge":  {"x86_64", "T4", 1, 3, 10},
-			"g4dn.4xlarge":  {"x86_64", "T4", 1, 3, 10},
-			"g4dn.12xlarge": {"x86_64", "T4", 4, 8, 30},
-			"g4dn.metal":    {"x86_64", "T4", 8, 15, 50},
-			"g5.xlarge":     {"x86_64", "A10G", 1, 4, 15},
-			"g6.12xlarge":   {"x86_64", "L4", 4, 8, 30},
-			"p3.2xlarge":    {"x86_64", "V100", 1, 4, 15},
-			"p4d.24xlarge":  {"x86_64", "A100", 8, 15, 50},
-			"g5g.xlarge":    {"arm64", "T4g", 1, 4, 15},
+			"m7g.large":     {"arm64", "", 0, 3, 10, nil},
+			"m7i.large":     {"x86_64", "", 0, 3, 10, nil},
+			"g4dn.xlarge":   {"x86_64", "T4", 1, 3, 10, nil},
+			"g4dn.2xlarge":  {"x86_64", "T4", 1, 3, 10, nil},
+			"g4dn.4xlarge":  {"x86_64", "T4", 1, 3, 10, nil},
+			"g4dn.12xlarge": {"x86_64", "T4", 4, 8, 30, nil},
+			"g4dn.metal":    {"x86_64", "T4", 8, 15, 50, nil},
+			"g5.xlarge":     {"x86_64", "A10G", 1, 4, 15, nil},
+			"g6.12xlarge":   {"x86_64", "L4", 4, 8, 30, nil},
+			"p3.2xlarge":    {"x86_64", "V100", 1, 4, 15, nil},
+			"p4d.24xlarge":  {"x86_64", "A100", 8, 15, 50, nil},
+			"g5g.xlarge":    {"arm64", "T4g", 1, 4, 15, nil},
 		},
 		spotRole: true,
 	}
@@ -251,12 +254,16 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 		}
 		slices.Sort(urls)
 		return map[string]any{"queueUrls": anys(urls)}, nil
+	case "getLogGroups:getLogGroups":
+		return map[string]any{"logGroupNames": anys(slices.Sorted(maps.Keys(w.logs)))}, nil
+	case "getLogGroup:getLogGroup":
+		return map[string]any{"name": named("name"), "tags": w.logs[named("name")]}, nil
 	case "getQueue:getQueue":
 		return map[string]any{"tags": w.queues[named("name")]}, nil
 	case "getNodeGroups:getNodeGroups":
 		return map[string]any{"names": anys(slices.Sorted(maps.Keys(cluster.nodes)))}, nil
 	case "getNodeGroup:getNodeGroup":
-		return map[string]any{"scalingConfigs": []any{map[string]any{"desiredSize": cluster.nodes[named("nodeGroupName")]}}}, nil
+		return map[string]any{"scalingConfigs": []any{map[string]any{"desiredSize": cluster.nodes[named("nodeGroupName")]}}, "subnetIds": anys(cluster.nodeSubnets)}, nil
 	case "getCallerIdentity:getCallerIdentity":
 		return map[string]any{"accountId": accountID, "arn": w.caller}, nil
 	case "getPartition:getPartition":
@@ -302,7 +309,20 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 	case "getAddonVersion:getAddonVersion":
 		return map[string]any{"version": "v0.1.0-for-" + a.Args["kubernetesVersion"].StringValue()}, nil
 	case "getInstanceTypeOfferings:getInstanceTypeOfferings":
-		return map[string]any{"instanceTypes": anys(slices.Sorted(maps.Keys(w.offered)))}, nil
+		var types, places []any
+		for _, filter := range a.Args["filters"].ArrayValue() {
+			if filter.ObjectValue()["name"].StringValue() != "location" {
+				continue
+			}
+			for _, zone := range filter.ObjectValue()["values"].ArrayValue() {
+				for _, name := range slices.Sorted(maps.Keys(w.offered)) {
+					if in := w.offered[name].zones; in == nil || slices.Contains(in, zone.StringValue()) {
+						types, places = append(types, name), append(places, zone.StringValue())
+					}
+				}
+			}
+		}
+		return map[string]any{"instanceTypes": types, "locations": places}, nil
 	case "getInstanceType:getInstanceType":
 		name := a.Args["instanceType"].StringValue()
 		t := w.offered[name]

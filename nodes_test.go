@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
 
 // TestControllersStayUp: where EKS cannot change the controllers' node group, a new one
 // comes before the old one goes, by another name; where it can, the name stays.
@@ -48,6 +52,29 @@ func TestControllersStayUp(t *testing.T) {
 	} {
 		if (c.name != base) != c.replaced {
 			t.Errorf("%s: %s becomes %s", what, base, c.name)
+		}
+	}
+}
+
+// TestControllersWhereTheirTypeIs: the controllers' node group has the subnets in whose
+// zones its type is offered, and the cluster all.
+func TestControllersWhereTheirTypeIs(t *testing.T) {
+	t.Parallel()
+	w := plainWorld()
+	w.subnets["subnet-placeholder3"] = subnet{"c", "az2", true, ""}
+	m7g := w.offered["m7g.large"]
+	m7g.zones = []string{"a", "c"}
+	w.offered["m7g.large"] = m7g
+	r, err := plan(t, w, stackConfig(t, "dev", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string][]any{
+		nodeGroup:  {"subnet-placeholder1", "subnet-placeholder3"},
+		eksCluster: {"subnet-placeholder1", "subnet-placeholder2", "subnet-placeholder3"},
+	} {
+		if diff := cmp.Diff(want, at[[]any](r.resources[key].inputs.Mappable(), "subnetIds")); diff != "" {
+			t.Errorf("subnets of %s (-want +got):\n%s", key, diff)
 		}
 	}
 }

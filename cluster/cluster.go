@@ -93,7 +93,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 	s, parent := args.Settings, pulumi.Parent(c)
 
 	logs, err := cloudwatch.NewLogGroup(ctx, name+"-logs", &cloudwatch.LogGroupArgs{
-		Name:            pulumi.String("/aws/eks/" + s.ClusterName + "/cluster"),
+		Name:            pulumi.String(logGroup(s)),
 		RetentionInDays: pulumi.Int(logRetentionDays),
 	}, parent)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/eks"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"eks-gpu-slicing/internal/settings"
 )
@@ -72,6 +73,55 @@ func TestWorldOpen(t *testing.T) {
 				t.Errorf("got %q, want the mend %q", got, tc.mend)
 			}
 		})
+	}
+}
+
+func TestGroupsApart(t *testing.T) {
+	t.Parallel()
+	for name, theirs := range map[string][]string{"none of its own": nil, "the cluster's among them": {"sg-nodes", "sg-cluster"}} {
+		if got := groupsApart("general", "sg-cluster", theirs); got != "" {
+			t.Errorf("of a launch template with %s: %s", name, got)
+		}
+	}
+	got := groupsApart("general", "sg-cluster", []string{"sg-nodes", "sg-more"})
+	for _, part := range []string{"node group general puts its nodes into sg-nodes, sg-more, and not into sg-cluster",
+		"pulumi config set --path 'nodeSecurityGroups[0]' sg-nodes && pulumi config set --path 'nodeSecurityGroups[1]' sg-more"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q lacks %q", got, part)
+		}
+	}
+}
+
+func TestLacksIPv6(t *testing.T) {
+	t.Parallel()
+	s := &settings.Settings{ClusterName: "platform", Region: "us-west-1"}
+	if got := lacksIPv6(s, []eks.GetClusterKubernetesNetworkConfig{{IpFamily: "ipv4"}}); got != "" {
+		t.Errorf("of a cluster with IPv4: %s", got)
+	}
+	const want = "aws eks describe-addon --region us-west-1 --cluster-name platform --addon-name vpc-cni"
+	if got := lacksIPv6(s, []eks.GetClusterKubernetesNetworkConfig{{IpFamily: "ipv6"}}); !strings.Contains(got, want) {
+		t.Errorf("of a cluster with IPv6: %q, want it to say %q", got, want)
+	}
+}
+
+// TestKubeconfigCommand: kubectl gets in as the program does.
+func TestKubeconfigCommand(t *testing.T) {
+	t.Parallel()
+	const plain = "aws eks --region us-west-1 update-kubeconfig --name c --alias c"
+	for want, credentials := range map[string]settings.Credentials{
+		plain:                       {},
+		plain + " --profile ml":     {Profile: "ml"},
+		plain + " --role-arn arn:r": {RoleARN: "arn:r"},
+	} {
+		got := make(chan string, 1)
+		c := &Cluster{Name: pulumi.String("c").ToStringOutput()}
+		c.KubeconfigCommand(&settings.Settings{Region: "us-west-1", Credentials: credentials}).ApplyT(func(v string) string {
+			got <- v
+			return v
+		})
+		if text := <-got; text != want {
+			t.Errorf("got %q, want %q", text, want)
+		}
 	}
 }
 

@@ -81,17 +81,29 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 			return nil, err
 		}
 	}
-	e.Network, err = nodeNetwork(ctx, s, found.VpcConfig, opts...)
-	if err := problems.Collect(err); err != nil {
-		return nil, err
-	}
+	var groups []*eks.LookupNodeGroupResult
 	if s.InstallKarpenter {
 		if e.agent, err = lacksAgent(ctx, s, opts...); err != nil {
 			return nil, err
 		}
-		if err := warnNodes(ctx, s, opts...); err != nil {
+		if groups, err = nodeGroups(ctx, s, opts...); err != nil {
 			return nil, err
 		}
+		if err := warnNodes(ctx, s, groups); err != nil {
+			return nil, err
+		}
+		if err := warnSecurityGroups(ctx, s, e.securityGroup, groups, opts...); err != nil {
+			return nil, err
+		}
+		if lacks := lacksIPv6(s, found.KubernetesNetworkConfigs); lacks != "" {
+			if err := ctx.Log.Warn(lacks, nil); err != nil {
+				return nil, err
+			}
+		}
+	}
+	e.Network, err = nodeNetwork(ctx, s, found.VpcConfig, groups, opts...)
+	if err := problems.Collect(err); err != nil {
+		return nil, err
 	}
 	return e, problems.Err()
 }
@@ -181,8 +193,10 @@ func checkCaller(ctx *pulumi.Context, s *settings.Settings, in *account.Account,
 	return problems
 }
 
-// nodeNetwork is where nodes run.
-func nodeNetwork(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVpcConfig, opts ...pulumi.InvokeOption) (*Network, error) {
+// nodeNetwork is where nodes run: by default where those of the managed node groups do.
+// The cluster's own subnets are its control plane's, and those may have no way out, as
+// with terraform-aws-eks's control_plane_subnet_ids.
+func nodeNetwork(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVpcConfig, groups []*eks.LookupNodeGroupResult, opts ...pulumi.InvokeOption) (*Network, error) {
 	zones, err := aws.GetAvailabilityZones(ctx, &aws.GetAvailabilityZonesArgs{
 		Filters: []aws.GetAvailabilityZonesFilter{{Name: "zone-type", Values: []string{"availability-zone"}}},
 	}, opts...)
@@ -197,6 +211,13 @@ func nodeNetwork(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVp
 	var problems settings.Problems
 	ids := s.NodeSubnets
 	if len(ids) == 0 {
+		for _, g := range groups {
+			ids = append(ids, g.SubnetIds...)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
+	if len(ids) == 0 {
 		ids = vpc.SubnetIds
 	}
 	for _, id := range ids {
@@ -210,17 +231,14 @@ func nodeNetwork(ctx *pulumi.Context, s *settings.Settings, vpc eks.GetClusterVp
 			problems.Add("nodeSubnets", id, fmt.Sprintf("a subnet of the cluster's VPC, %s; this one is of %s", vpc.VpcId, subnet.VpcId),
 				"aws ec2 describe-subnets --region "+s.Region+" --filters Name=vpc-id,Values="+vpc.VpcId)
 		case slices.Contains(zones.ZoneIds, subnet.AvailabilityZoneId): // no Local or Wavelength Zone
-			network.SubnetIDs = append(network.SubnetIDs, id)
-			network.Zones = append(network.Zones, subnet.AvailabilityZone)
+			network.add(id, subnet.AvailabilityZone)
 		}
 	}
 	if len(network.SubnetIDs) == 0 && len(problems) == 0 {
-		problems.Add("nodeSubnets", strings.Join(s.NodeSubnets, " "), "a subnet in an availability zone, for Karpenter's nodes: the cluster's own are in Local or Wavelength Zones",
+		problems.Add("nodeSubnets", strings.Join(s.NodeSubnets, " "), "a subnet in an availability zone, for Karpenter's nodes: the cluster's are in Local or Wavelength Zones",
 			"aws ec2 describe-subnets --region "+s.Region+" --filters Name=vpc-id,Values="+vpc.VpcId+"; then "+settings.Set("nodeSubnets[0]", "ID"))
 	}
-	slices.Sort(network.SubnetIDs)
-	slices.Sort(network.Zones)
-	network.Zones = slices.Compact(network.Zones)
+	network.sort()
 	return network, problems.Err()
 }
 
@@ -246,19 +264,77 @@ func lacksAgent(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.Invoke
 	return false, fmt.Errorf("add-on %s of cluster %s: %w", podIdentityAgent.name, s.ClusterName, err)
 }
 
-// warnNodes warns where Karpenter has no two nodes to run on. It does not run on
-// nodes of its own, and nodes that are not of managed groups do not show.
-func warnNodes(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) error {
-	groups, err := eks.GetNodeGroups(ctx, &eks.GetNodeGroupsArgs{ClusterName: s.ClusterName}, opts...)
+// nodeGroups are the managed node groups of the cluster, by name.
+func nodeGroups(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeOption) (all []*eks.LookupNodeGroupResult, err error) {
+	names, err := eks.GetNodeGroups(ctx, &eks.GetNodeGroupsArgs{ClusterName: s.ClusterName}, opts...)
 	if err != nil {
-		return fmt.Errorf("node groups of cluster %s: %w", s.ClusterName, err)
+		return nil, fmt.Errorf("node groups of cluster %s: %w", s.ClusterName, err)
 	}
-	nodes := 0
-	for _, name := range groups.Names {
+	for _, name := range slices.Sorted(slices.Values(names.Names)) {
 		group, err := eks.LookupNodeGroup(ctx, &eks.LookupNodeGroupArgs{ClusterName: s.ClusterName, NodeGroupName: name}, opts...)
 		if err != nil {
-			return fmt.Errorf("node group %s: %w", name, err)
+			return nil, fmt.Errorf("node group %s: %w", name, err)
 		}
+		all = append(all, group)
+	}
+	return all, nil
+}
+
+// warnSecurityGroups warns of managed node groups whose nodes are in other security
+// groups than the stack's. Who may not read their launch templates is not told.
+func warnSecurityGroups(ctx *pulumi.Context, s *settings.Settings, made string, groups []*eks.LookupNodeGroupResult, opts ...pulumi.InvokeOption) error {
+	if len(s.NodeSecurityGroups) > 0 {
+		return nil
+	}
+	for _, g := range groups {
+		for _, of := range g.LaunchTemplates {
+			template, err := ec2.LookupLaunchTemplate(ctx, &ec2.LookupLaunchTemplateArgs{Id: &of.Id}, opts...)
+			if err != nil {
+				continue
+			}
+			theirs := template.VpcSecurityGroupIds
+			for _, i := range template.NetworkInterfaces {
+				theirs = append(theirs, i.SecurityGroups...)
+			}
+			if apart := groupsApart(g.NodeGroupName, made, theirs); apart != "" {
+				return ctx.Log.Warn(apart, nil)
+			}
+		}
+	}
+	return nil
+}
+
+// groupsApart tells of nodes that are in security groups of their launch template and
+// not in the one that EKS made, which the stack's nodes are in by default; "" where they
+// are in that one, as they are where the template names none.
+func groupsApart(nodeGroup, made string, theirs []string) string {
+	if len(theirs) == 0 || slices.Contains(theirs, made) {
+		return ""
+	}
+	var mend []string
+	for i, id := range theirs {
+		mend = append(mend, settings.Set(fmt.Sprintf("nodeSecurityGroups[%d]", i), id))
+	}
+	return fmt.Sprintf("the launch template of node group %s puts its nodes into %s, and not into %s, the group that EKS made and that the stack's nodes are in: these may not reach the pods on those, CoreDNS above all; mend: %s",
+		nodeGroup, strings.Join(theirs, ", "), made, strings.Join(mend, " && "))
+}
+
+// lacksIPv6 tells of a cluster whose pods have addresses that the nodes' role does not let
+// them have, "" of another: AmazonEKS_CNI_Policy is for IPv4 (EKS user guide, "Amazon EKS
+// node IAM role").
+func lacksIPv6(s *settings.Settings, networks []eks.GetClusterKubernetesNetworkConfig) string {
+	if len(networks) == 0 || networks[0].IpFamily != "ipv6" {
+		return ""
+	}
+	return fmt.Sprintf("pods of cluster %s have IPv6 addresses, and the role of the stack's nodes does not allow ec2:AssignIpv6Addresses: these get ready only where the VPC CNI has a role of its own that does; "+
+		"aws eks describe-addon --region %s --cluster-name %[1]s --addon-name vpc-cni shows it", s.ClusterName, s.Region)
+}
+
+// warnNodes warns where Karpenter has no two nodes to run on. It does not run on
+// nodes of its own, and nodes that are not of managed groups do not show.
+func warnNodes(ctx *pulumi.Context, s *settings.Settings, groups []*eks.LookupNodeGroupResult) error {
+	nodes := 0
+	for _, group := range groups {
 		for _, scaling := range group.ScalingConfigs {
 			nodes += scaling.DesiredSize
 		}
@@ -267,9 +343,8 @@ func warnNodes(ctx *pulumi.Context, s *settings.Settings, opts ...pulumi.InvokeO
 		return nil
 	}
 	mend := fmt.Sprintf("aws eks create-nodegroup --region %s --cluster-name %s …", s.Region, s.ClusterName)
-	if len(groups.Names) > 0 {
-		slices.Sort(groups.Names)
-		mend = fmt.Sprintf("aws eks update-nodegroup-config --region %s --cluster-name %s --nodegroup-name %s --scaling-config minSize=2,desiredSize=2", s.Region, s.ClusterName, groups.Names[0])
+	if len(groups) > 0 {
+		mend = fmt.Sprintf("aws eks update-nodegroup-config --region %s --cluster-name %s --nodegroup-name %s --scaling-config minSize=2,desiredSize=2", s.Region, s.ClusterName, groups[0].NodeGroupName)
 	}
 	return ctx.Log.Warn(fmt.Sprintf("the managed node groups of cluster %s have %d nodes, and Karpenter's two replicas run on hosts of their own: the up waits for both; mend, unless there are other nodes: %s",
 		s.ClusterName, nodes, mend), nil)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -14,13 +15,7 @@ import (
 // credential. ca is the base64 of the API server's certificate authority. The
 // pulumi-eks component's own kubeconfig leaves the region and the profile out.
 func kubeconfig(s *settings.Settings, name, server, ca string) (string, error) {
-	args := []string{"eks", "get-token", "--region", s.Region, "--cluster-name", name, "--output", "json"}
-	if s.Credentials.Profile != "" {
-		args = append(args, "--profile", s.Credentials.Profile)
-	}
-	if s.Credentials.RoleARN != "" {
-		args = append(args, "--role-arn", s.Credentials.RoleARN)
-	}
+	args := append([]string{"eks", "get-token", "--region", s.Region, "--cluster-name", name, "--output", "json"}, identity(s)...)
 	type named map[string]any
 	text, err := json.Marshal(named{
 		"apiVersion": "v1", "kind": "Config", "current-context": name,
@@ -34,6 +29,26 @@ func kubeconfig(s *settings.Settings, name, server, ca string) (string, error) {
 		return "", fmt.Errorf("kubeconfig: %w", err)
 	}
 	return string(text), nil
+}
+
+// identity are the flags by which the AWS CLI gets a token for the AWS provider's
+// identity. A role serves for the token alone: the rest of a command is asked by the
+// profile, which has to be allowed it.
+func identity(s *settings.Settings) (flags []string) {
+	if s.Credentials.Profile != "" {
+		flags = append(flags, "--profile", s.Credentials.Profile)
+	}
+	if s.Credentials.RoleARN != "" {
+		flags = append(flags, "--role-arn", s.Credentials.RoleARN)
+	}
+	return flags
+}
+
+// KubeconfigCommand gives kubectl the access that the program has, in the user's own
+// kubeconfig.
+func (c *Cluster) KubeconfigCommand(s *settings.Settings) pulumi.StringOutput {
+	flags := strings.Join(append([]string{""}, identity(s)...), " ")
+	return pulumi.Sprintf("aws eks --region %s update-kubeconfig --name %s --alias %s%s", s.Region, c.Name, c.Name, flags)
 }
 
 // addKubernetes registers the provider for everything in the cluster.

@@ -21,6 +21,30 @@ type Network struct {
 	SubnetIDs []string
 	// Zones are those subnets' availability zones, sorted, each once.
 	Zones []string
+	// zone is each subnet's.
+	zone map[string]string
+}
+
+// add adds a subnet. The lists are to be sorted once all are in.
+func (n *Network) add(subnet, zone string) {
+	if n.zone == nil {
+		n.zone = map[string]string{}
+	}
+	n.SubnetIDs = append(n.SubnetIDs, subnet)
+	n.Zones = append(n.Zones, zone)
+	n.zone[subnet] = zone
+}
+
+// sort puts the lists in order.
+func (n *Network) sort() {
+	slices.Sort(n.SubnetIDs)
+	slices.Sort(n.Zones)
+	n.Zones = slices.Compact(n.Zones)
+}
+
+// in are the subnets in some of the zones.
+func (n *Network) in(zones []string) []string {
+	return slices.DeleteFunc(slices.Clone(n.SubnetIDs), func(id string) bool { return !slices.Contains(zones, n.zone[id]) })
 }
 
 // refusedZones are the zone IDs in which EKS takes no cluster subnet (EKS user
@@ -108,12 +132,9 @@ func usable(vpc string, zoneIDs []string, subnets []*ec2.LookupSubnetResult, sta
 			refused = append(refused, fmt.Sprintf("%s in %s: %s", s.Id, s.AvailabilityZone, why))
 			continue
 		}
-		network.SubnetIDs = append(network.SubnetIDs, s.Id)
-		network.Zones = append(network.Zones, s.AvailabilityZone)
+		network.add(s.Id, s.AvailabilityZone)
 	}
-	slices.Sort(network.SubnetIDs)
-	slices.Sort(network.Zones)
-	network.Zones = slices.Compact(network.Zones)
+	network.sort()
 	slices.Sort(refused)
 	return network, refused
 }

@@ -50,14 +50,16 @@ func (c *Cluster) addNodes(ctx *pulumi.Context, name string, args *Args, role *R
 		return fmt.Errorf("launch template: %w", err)
 	}
 	amiType := AMIType(s.AMIFamily, args.ControllerType.Arch)
-	generation := fingerprint(append([]string{amiType, s.ControllerInstanceType}, args.Network.SubnetIDs...)...)
+	// EKS refuses a group of which one subnet's zone has not the type (eksctl issue 6461).
+	subnets := args.Network.in(args.ControllerType.Zones)
+	generation := fingerprint(append([]string{amiType, s.ControllerInstanceType}, subnets...)...)
 	group, err := awseks.NewNodeGroup(ctx, name+"-controllers", &awseks.NodeGroupArgs{
 		ClusterName: c.Name,
 		// EKS changes none of these in place. With them in its name, the new group stands
 		// before the old one goes, and Karpenter and CoreDNS are never without a node.
 		NodeGroupName: pulumi.String(s.Name("controllers-"+generation, 63)), // CreateNodegroup's limit
 		NodeRoleArn:   role.Arn,
-		SubnetIds:     pulumi.ToStringArray(args.Network.SubnetIDs),
+		SubnetIds:     pulumi.ToStringArray(subnets),
 		Version:       pulumi.String(s.Version.String()),
 		AmiType:       pulumi.String(amiType),
 		InstanceTypes: pulumi.ToStringArray([]string{s.ControllerInstanceType}),

@@ -46,7 +46,8 @@ func NewExisting(ctx *pulumi.Context, name string, args *ExistingArgs, opts ...p
 	s := args.Settings
 	in := []pulumi.ResourceOption{pulumi.Parent(k), pulumi.Provider(args.Cluster.Kubernetes)}
 	if err := ctx.Log.Info(fmt.Sprintf("installKarpenter is false: Deployment %s (karpenterDeployment) is the cluster's own Karpenter, and EC2NodeClass %s (nodeClass) what GPU nodes are made of; "+
-		"kubectl get deployments -A -l app.kubernetes.io/name=karpenter and kubectl get ec2nodeclasses list those there are; if there is no Karpenter: pulumi config rm installKarpenter && pulumi config rm nodeClass, and the stack installs one",
+		"kubectl get deployments -A -l app.kubernetes.io/name=karpenter and kubectl get ec2nodeclasses list those there are; if there is no Karpenter: pulumi config rm installKarpenter && pulumi config rm nodeClass, and the stack installs one. "+
+		"No other NVIDIA device plugin may run on the pool's nodes: kubectl get daemonsets -A | grep -i nvidia",
 		s.KarpenterDeployment, s.NodeClass), nil); err != nil {
 		return nil, err
 	}

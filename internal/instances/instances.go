@@ -18,6 +18,8 @@ import (
 type Type struct {
 	// Name is the type's, such as g4dn.xlarge.
 	Name string
+	// Zones are those of the availability zones asked about in which it is offered.
+	Zones []string
 	// Arch is Kubernetes' name of the architecture: amd64 or arm64.
 	Arch string
 	// GPUs is the number of NVIDIA GPUs, 0 for none.
@@ -48,8 +50,12 @@ func Lookup(ctx *pulumi.Context, key string, names, zones []string, opts ...pulu
 	}
 	var problems settings.Problems
 	var types []Type
+	offered := map[string][]string{} // zones, by type: the answer's lists are parallel
+	for i, name := range offerings.InstanceTypes {
+		offered[name] = append(offered[name], offerings.Locations[i])
+	}
 	for _, name := range names {
-		if !slices.Contains(offerings.InstanceTypes, name) {
+		if len(offered[name]) == 0 {
 			problems.Add(key, name, fmt.Sprintf("an instance type that AWS offers in one of the zones %s, or another region", strings.Join(zones, ", ")),
 				fmt.Sprintf("aws ec2 describe-instance-type-offerings --location-type availability-zone --filters Name=instance-type,Values='%s.*' lists the zones' types; then pulumi config set",
 					strings.SplitN(name, ".", 2)[0]))
@@ -59,7 +65,9 @@ func Lookup(ctx *pulumi.Context, key string, names, zones []string, opts ...pulu
 		if err != nil {
 			return nil, fmt.Errorf("instance type %s: %w", name, err)
 		}
-		types = append(types, fromAWS(described))
+		t := fromAWS(described)
+		t.Zones = offered[name]
+		types = append(types, t)
 	}
 	return types, problems.Err()
 }

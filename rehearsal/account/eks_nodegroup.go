@@ -179,6 +179,29 @@ func (a *Account) checkInstanceTypes(in *Nodegroup, amiType AMIType, inTemplate 
 		if !amiType.fits(t.Type) {
 			return refuse("InvalidParameterException", "[%s] is not a valid instance type for requested amiType %s", name, in.AMIType)
 		}
+		if err := a.checkZones(name, in.SubnetIDs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkZones refuses subnets in whose zones a type is not offered (eksctl issue 6461,
+// ec2-spot-workshops issue 154).
+func (a *Account) checkZones(instanceType string, subnets []string) error {
+	zones, err := a.places(instanceType, "availability-zone")
+	if err != nil {
+		return err
+	}
+	for _, id := range subnets {
+		subnet, err := a.subnet(id)
+		if err != nil {
+			return asInvalidParameter(err)
+		}
+		if !slices.Contains(zones, subnet.AvailabilityZone) {
+			return refuse("InvalidRequestException", "Your requested instance type (%s) is not supported in your requested Availability Zone (%s). Please retry your request by not specifying an Availability Zone or choosing %s.",
+				instanceType, subnet.AvailabilityZone, strings.Join(zones, ", "))
+		}
 	}
 	return nil
 }

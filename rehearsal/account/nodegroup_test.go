@@ -35,6 +35,12 @@ func TestNodegroupRefuses(t *testing.T) {
 			},
 			"InvalidParameterException", "[m7i.large] is not a valid instance type for requested amiType AL2_x86_64_GPU",
 		},
+		"a subnet in a zone without the type": {
+			"", func(_ *testing.T, _ *account.Account, in *account.Nodegroup) {
+				in.AMIType, in.InstanceTypes = "AL2_x86_64_GPU", []string{"g4dn.xlarge"}
+			},
+			"InvalidRequestException", "Your requested instance type (g4dn.xlarge) is not supported in your requested Availability Zone (us-west-2d). Please retry your request by not specifying an Availability Zone or choosing us-west-2a, us-west-2b, us-west-2c.",
+		},
 		"an instance type that does not exist": {
 			"", func(_ *testing.T, _ *account.Account, in *account.Nodegroup) { in.InstanceTypes = []string{"m7g.tiny"} },
 			"InvalidParameterException", "The following supplied instance types do not exist: [m7g.tiny] (Status Code: 400, Error Code: InvalidInstanceType)",

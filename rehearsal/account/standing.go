@@ -226,7 +226,15 @@ func (m *maker) stand(s standing) *Standing {
 		})
 	}
 	for _, g := range groups {
-		g.ClusterName, g.NodeRoleARN, g.SubnetIDs = StandingCluster, nodes, subnets
+		g.ClusterName, g.NodeRoleARN = StandingCluster, nodes
+		m.do(func() error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			g.SubnetIDs = slices.DeleteFunc(slices.Clone(subnets), func(id string) bool {
+				return a.checkZones(g.InstanceTypes[0], []string{id}) != nil
+			})
+			return nil
+		})
 		g.Scaling, g.Labels = Scaling{Min: 2, Max: 4, Desired: 2}, map[string]string{"team": "platform"}
 		m.do(func() error { _, err := a.CreateNodegroup(g); return err })
 	}

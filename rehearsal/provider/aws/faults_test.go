@@ -137,6 +137,7 @@ func TestEveryCallMayFail(t *testing.T) {
 			"aws:index/getCallerIdentity:getCallerIdentity": {}, "aws:index/getAvailabilityZones:getAvailabilityZones": {},
 			"aws:iam/getRoles:getRoles": {}, "aws:eks/getClusters:getClusters": {}, "aws:eks/getClusterVersions:getClusterVersions": {},
 			"aws:eks/getCluster:getCluster": {"name": "c"}, "aws:kms/getKey:getKey": {"keyId": "x"}, "aws:sqs/getQueues:getQueues": {}, "aws:sqs/getQueue:getQueue": {"name": "q"},
+			"aws:cloudwatch/getLogGroups:getLogGroups": {}, "aws:cloudwatch/getLogGroup:getLogGroup": {"name": "g"}, "aws:ec2/getLaunchTemplate:getLaunchTemplate": {"id": "lt-1"},
 			"aws:iam/getSessionContext:getSessionContext": {"arn": "arn:aws:sts::111122223333:assumed-role/c-node/me"},
 			"aws:eks/getAccessEntry:getAccessEntry":       {"clusterName": "c", "principalArn": "x"}, "aws:eks/getAddon:getAddon": {"clusterName": "c", "addonName": "x"},
 			"aws:eks/getAddonVersion:getAddonVersion": {"addonName": "coredns", "kubernetesVersion": "1.35"},

@@ -15,13 +15,16 @@ import (
 func existingFunctions() map[string]function {
 	named := func(key string) schema { return schema{"clusterName": {required: true}, key: {required: true}} }
 	return map[string]function{
-		"aws:iam/getSessionContext:getSessionContext": {schema{"arn": {required: true}}, getSessionContext},                   // iam/session_context_data_source.go
-		"aws:eks/getAccessEntry:getAccessEntry":       {named("principalArn"), getAccessEntry},                                // eks/access_entry_data_source.go
-		"aws:eks/getAddon:getAddon":                   {named("addonName"), getAddon},                                         // eks/addon_data_source.go
-		"aws:eks/getNodeGroups:getNodeGroups":         {schema{"clusterName": {required: true}}, getNodeGroups},               // eks/node_groups_data_source.go
-		"aws:eks/getNodeGroup:getNodeGroup":           {named("nodeGroupName"), getNodeGroup},                                 // eks/node_group_data_source.go
-		"aws:sqs/getQueues:getQueues":                 {schema{"queueNamePrefix": {}}, getQueues},                             // sqs/queues_data_source.go
-		"aws:sqs/getQueue:getQueue":                   {schema{"name": {required: true}, "tags": {computed: true}}, getQueue}, // sqs/queue_data_source.go
+		"aws:iam/getSessionContext:getSessionContext": {schema{"arn": {required: true}}, getSessionContext},                      // iam/session_context_data_source.go
+		"aws:eks/getAccessEntry:getAccessEntry":       {named("principalArn"), getAccessEntry},                                   // eks/access_entry_data_source.go
+		"aws:eks/getAddon:getAddon":                   {named("addonName"), getAddon},                                            // eks/addon_data_source.go
+		"aws:eks/getNodeGroups:getNodeGroups":         {schema{"clusterName": {required: true}}, getNodeGroups},                  // eks/node_groups_data_source.go
+		"aws:eks/getNodeGroup:getNodeGroup":           {named("nodeGroupName"), getNodeGroup},                                    // eks/node_group_data_source.go
+		"aws:ec2/getLaunchTemplate:getLaunchTemplate": {schema{"id": {required: true}}, getLaunchTemplate},                       // ec2/ec2_launch_template_data_source.go
+		"aws:cloudwatch/getLogGroups:getLogGroups":    {schema{"logGroupNamePrefix": {}}, getLogGroups},                          // logs/groups_data_source.go
+		"aws:cloudwatch/getLogGroup:getLogGroup":      {schema{"name": {required: true}, "tags": {computed: true}}, getLogGroup}, // logs/group_data_source.go
+		"aws:sqs/getQueues:getQueues":                 {schema{"queueNamePrefix": {}}, getQueues},                                // sqs/queues_data_source.go
+		"aws:sqs/getQueue:getQueue":                   {schema{"name": {required: true}, "tags": {computed: true}}, getQueue},    // sqs/queue_data_source.go
 	}
 }
 
@@ -116,6 +119,58 @@ func getNodeGroup(c *client, args props) (map[string]any, error) {
 		"scalingConfigs": []any{map[string]any{"minSize": n.Scaling.Min, "maxSize": n.Scaling.Max, "desiredSize": n.Scaling.Desired}},
 		"status":         n.Status, "subnetIds": append([]string{}, n.SubnetIDs...), "tags": map[string]string(n.Tags), "taints": taints,
 		"updateConfigs": []any{updateConfigProperty(n.Update)}, "version": n.Version,
+	}, nil
+}
+
+// getLaunchTemplate answers with the latest version's security groups; what else a
+// template says is left out.
+func getLaunchTemplate(c *client, args props) (map[string]any, error) {
+	id := provider.String(args, "id")
+	doing := "reading EC2 Launch Template (" + id + ")"
+	t, err := send(c, doing, "EC2", "DescribeLaunchTemplates", func() (account.LaunchTemplate, error) { return c.DescribeLaunchTemplate(id) })
+	if err != nil {
+		return nil, err
+	}
+	v, err := send(c, doing+" Version ($Latest)", "EC2", "DescribeLaunchTemplateVersions", func() (account.LaunchTemplateVersion, error) {
+		return c.DescribeLaunchTemplateVersion(id, "$Latest")
+	})
+	if err != nil {
+		return nil, err
+	}
+	interfaces := []any{}
+	for _, n := range v.Data.NetworkInterfaces {
+		interfaces = append(interfaces, map[string]any{"securityGroups": append([]string{}, n.SecurityGroupIDs...)})
+	}
+	return map[string]any{
+		"id": id, "name": t.Name, "defaultVersion": t.DefaultVersion, "latestVersion": t.LatestVersion, "tags": map[string]string(t.Tags),
+		"vpcSecurityGroupIds": append([]string{}, v.Data.SecurityGroupIDs...), "networkInterfaces": interfaces,
+	}, nil
+}
+
+func getLogGroups(c *client, args props) (map[string]any, error) {
+	groups, err := send(c, "listing CloudWatch Logs Log Groups", "CloudWatch Logs", "DescribeLogGroups", func() ([]account.LogGroup, error) {
+		return c.DescribeLogGroups(provider.String(args, "logGroupNamePrefix")), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	arns, names := []string{}, []string{}
+	for _, g := range groups {
+		arns, names = append(arns, g.ARN), append(names, g.Name)
+	}
+	return map[string]any{"id": c.Region(), "arns": arns, "logGroupNames": names}, nil
+}
+
+func getLogGroup(c *client, args props) (map[string]any, error) {
+	name := provider.String(args, "name")
+	doing := "reading CloudWatch Logs Log Group (" + name + ")"
+	g, err := send(c, doing, "CloudWatch Logs", "DescribeLogGroups", func() (account.LogGroup, error) { return c.DescribeLogGroup(name) })
+	if err != nil {
+		return nil, absent(doing, err)
+	}
+	return map[string]any{
+		"id": name, "name": name, "arn": g.ARN, "creationTime": g.Created.UnixMilli(), "kmsKeyId": "", "logGroupClass": g.Class,
+		"retentionInDays": g.RetentionInDays, "tags": map[string]string(g.Tags),
 	}, nil
 }
 

@@ -17,6 +17,16 @@ func TestLookUpsOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	const nodes = "arn:aws:iam::111122223333:role/KarpenterNodeRole-platform"
+	group, err := s.account.CreateLogGroup("/aws/eks/platform/cluster", "", account.Tags{"team": "platform"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := s.account.CreateLaunchTemplate(account.CreateLaunchTemplateInput{Name: "general", Data: account.LaunchTemplateData{
+		NetworkInterfaces: []account.NetworkInterfaceSpec{{SecurityGroupIDs: []string{"sg-1"}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		token string
 		args  map[string]any
@@ -35,6 +45,11 @@ func TestLookUpsOfACluster(t *testing.T) {
 		{"aws:sqs/getQueues:getQueues", map[string]any{"queueNamePrefix": "plat"}, map[string]any{"queueUrls": []any{"https://sqs.us-west-2.amazonaws.com/111122223333/platform"}}},
 		{"aws:sqs/getQueues:getQueues", map[string]any{"queueNamePrefix": "x"}, map[string]any{"queueUrls": []any{}}},
 		{"aws:sqs/getQueue:getQueue", map[string]any{"name": "platform"}, map[string]any{"arn": "arn:aws:sqs:us-west-2:111122223333:platform", "tags": map[string]any{}}},
+		{"aws:cloudwatch/getLogGroups:getLogGroups", map[string]any{"logGroupNamePrefix": "/aws/eks/plat"}, map[string]any{"logGroupNames": []any{group.Name}, "arns": []any{group.ARN}}},
+		{"aws:cloudwatch/getLogGroups:getLogGroups", map[string]any{"logGroupNamePrefix": "x"}, map[string]any{"logGroupNames": []any{}}},
+		{"aws:cloudwatch/getLogGroup:getLogGroup", map[string]any{"name": group.Name}, map[string]any{"retentionInDays": 0.0, "tags": map[string]any{"team": "platform"}}},
+		{"aws:ec2/getLaunchTemplate:getLaunchTemplate", map[string]any{"id": template.ID},
+			map[string]any{"name": "general", "vpcSecurityGroupIds": []any{}, "networkInterfaces": []any{map[string]any{"securityGroups": []any{"sg-1"}}}}},
 	} {
 		got := s.answer(c.token, c.args)
 		for key, want := range c.want {
@@ -44,9 +59,10 @@ func TestLookUpsOfACluster(t *testing.T) {
 		}
 	}
 	for token, args := range map[string]map[string]any{
-		"aws:eks/getAccessEntry:getAccessEntry": {"clusterName": "platform", "principalArn": "arn:aws:iam::111122223333:role/none"},
-		"aws:eks/getAddon:getAddon":             {"clusterName": "platform", "addonName": "none"},
-		"aws:eks/getNodeGroup:getNodeGroup":     {"clusterName": "platform", "nodeGroupName": "none"},
+		"aws:cloudwatch/getLogGroup:getLogGroup": {"name": "none"},
+		"aws:eks/getAccessEntry:getAccessEntry":  {"clusterName": "platform", "principalArn": "arn:aws:iam::111122223333:role/none"},
+		"aws:eks/getAddon:getAddon":              {"clusterName": "platform", "addonName": "none"},
+		"aws:eks/getNodeGroup:getNodeGroup":      {"clusterName": "platform", "nodeGroupName": "none"},
 	} {
 		if _, err := s.invoke(token, args); err == nil || !strings.Contains(err.Error(), ": couldn't find resource") {
 			t.Errorf("%s of what is not there: %v", token, err)
