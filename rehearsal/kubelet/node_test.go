@@ -322,7 +322,11 @@ func TestTaintThatHasGone(t *testing.T) {
 	i := f.instance("m7g.large")
 	i.Taints = []corev1.Taint{{Key: key, Effect: corev1.TaintEffectNoExecute}}
 	name := f.node(i)
-	<-known
+	select {
+	case <-known:
+	case <-time.After(time.Minute):
+		t.Fatal("the agents were not told of the taint")
+	}
 	close(stop)
 	_, err := world.admin.CoreV1().Nodes().Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
 	if err != nil {
