@@ -39,6 +39,7 @@ type world struct {
 	fails    map[string]error
 	caller   string // its ARN
 	offered  map[string]instanceType
+	zonesOf  map[string][]string // of a type that is not offered in all
 	spotRole bool
 }
 
@@ -79,8 +80,7 @@ type instanceType struct {
 	arch                  string
 	gpu                   string // EC2's name of it
 	gpus                  int
-	interfaces, addresses int      // of the first network card, which is all but p4d's only one
-	zones                 []string // nil: all that are asked about
+	interfaces, addresses int // of the first network card, which is all but p4d's only one
 }
 
 // plainWorld is an account in which both stacks can be built.
@@ -96,18 +96,18 @@ func plainWorld() *world {
 		clusters: map[string]standing{},
 		caller:   "arn:aws:iam::" + accountID + ":user/me",
 		offered: map[string]instanceType{
-			"m7g.large":     {"arm64", "", 0, 3, 10, nil},
-			"m7i.large":     {"x86_64", "", 0, 3, 10, nil},
-			"g4dn.xlarge":   {"x86_64", "T4", 1, 3, 10, nil},
-			"g4dn.2xlarge":  {"x86_64", "T4", 1, 3, 10, nil},
-			"g4dn.4xlarge":  {"x86_64", "T4", 1, 3, 10, nil},
-			"g4dn.12xlarge": {"x86_64", "T4", 4, 8, 30, nil},
-			"g4dn.metal":    {"x86_64", "T4", 8, 15, 50, nil},
-			"g5.xlarge":     {"x86_64", "A10G", 1, 4, 15, nil},
-			"g6.12xlarge":   {"x86_64", "L4", 4, 8, 30, nil},
-			"p3.2xlarge":    {"x86_64", "V100", 1, 4, 15, nil},
-			"p4d.24xlarge":  {"x86_64", "A100", 8, 15, 50, nil},
-			"g5g.xlarge":    {"arm64", "T4g", 1, 4, 15, nil},
+			"m7g.large":     {"arm64", "", 0, 3, 10},
+			"m7i.large":     {"x86_64", "", 0, 3, 10},
+			"g4dn.xlarge":   {"x86_64", "T4", 1, 3, 10},
+			"g4dn.2xlarge":  {"x86_64", "T4", 1, 3, 10},
+			"g4dn.4xlarge":  {"x86_64", "T4", 1, 3, 10},
+			"g4dn.12xlarge": {"x86_64", "T4", 4, 8, 30},
+			"g4dn.metal":    {"x86_64", "T4", 8, 15, 50},
+			"g5.xlarge":     {"x86_64", "A10G", 1, 4, 15},
+			"g6.12xlarge":   {"x86_64", "L4", 4, 8, 30},
+			"p3.2xlarge":    {"x86_64", "V100", 1, 4, 15},
+			"p4d.24xlarge":  {"x86_64", "A100", 8, 15, 50},
+			"g5g.xlarge":    {"arm64", "T4g", 1, 4, 15},
 		},
 		spotRole: true,
 	}
@@ -316,7 +316,7 @@ func (w *world) answer(a pulumi.MockCallArgs) (map[string]any, error) {
 			}
 			for _, zone := range filter.ObjectValue()["values"].ArrayValue() {
 				for _, name := range slices.Sorted(maps.Keys(w.offered)) {
-					if in := w.offered[name].zones; in == nil || slices.Contains(in, zone.StringValue()) {
+					if in, some := w.zonesOf[name]; !some || slices.Contains(in, zone.StringValue()) {
 						types, places = append(types, name), append(places, zone.StringValue())
 					}
 				}

@@ -62,9 +62,7 @@ func TestControllersWhereTheirTypeIs(t *testing.T) {
 	t.Parallel()
 	w := plainWorld()
 	w.subnets["subnet-placeholder3"] = subnet{"c", "az2", true, ""}
-	m7g := w.offered["m7g.large"]
-	m7g.zones = []string{"a", "c"}
-	w.offered["m7g.large"] = m7g
+	w.zonesOf = map[string][]string{"m7g.large": {"a", "c"}}
 	r, err := plan(t, w, stackConfig(t, "dev", nil))
 	if err != nil {
 		t.Fatal(err)

@@ -76,10 +76,8 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 	if err := warnPrivate(ctx, s, found.VpcConfig); err != nil {
 		return nil, err
 	}
-	if open := othersOpen(s, found.VpcConfig); open != "" {
-		if err := ctx.Log.Warn(open, nil); err != nil {
-			return nil, err
-		}
+	if err := warn(ctx, othersOpen(s, found.VpcConfig)); err != nil {
+		return nil, err
 	}
 	var groups []*eks.LookupNodeGroupResult
 	if s.InstallKarpenter {
@@ -95,10 +93,8 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 		if err := warnSecurityGroups(ctx, s, e.securityGroup, groups, opts...); err != nil {
 			return nil, err
 		}
-		if lacks := lacksIPv6(s, found.KubernetesNetworkConfigs); lacks != "" {
-			if err := ctx.Log.Warn(lacks, nil); err != nil {
-				return nil, err
-			}
+		if err := warn(ctx, lacksIPv6(s, found.KubernetesNetworkConfigs)); err != nil {
+			return nil, err
 		}
 	}
 	e.Network, err = nodeNetwork(ctx, s, found.VpcConfig, groups, opts...)
@@ -106,6 +102,14 @@ func LookupExisting(ctx *pulumi.Context, s *settings.Settings, in *account.Accou
 		return nil, err
 	}
 	return e, problems.Err()
+}
+
+// warn shows a warning; "" is none.
+func warn(ctx *pulumi.Context, text string) error {
+	if text == "" {
+		return nil
+	}
+	return ctx.Log.Warn(text, nil)
 }
 
 // unreadable says why a cluster could not be looked up.

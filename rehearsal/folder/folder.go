@@ -193,12 +193,9 @@ func each(look func(dir string, lock *os.File) error) error {
 			_ = lock.Close()
 			continue
 		}
-		errs = append(errs, look(dir, free))
-		if free != nil {
-			// Closed alone, it would be held by a process that is being started just now.
-			errs = append(errs, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
-		}
-		errs = append(errs, lock.Close())
+		// Closed alone, a lock that is held would stay with a process that is being started
+		// just now. Another's is not touched.
+		errs = append(errs, look(dir, free), syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 	}
 	return errors.Join(errs...)
 }
