@@ -166,7 +166,7 @@ func (r *runner) prepare(ctx context.Context) (process.Config, error) {
 func (r *runner) choosePorts() error {
 	found, err := process.FreePorts("", len(r.c.Spec.Ports)) // on all addresses, as the program may
 	if err != nil {
-		return fmt.Errorf("finding a free port for each of %s/%s's: %w", r.c.Pod.Namespace, r.c.Pod.Name, err)
+		return fmt.Errorf("finding free ports for pod %s/%s: %w", r.c.Pod.Namespace, r.c.Pod.Name, err)
 	}
 	r.ports = map[int32]int{}
 	for i, p := range r.c.Spec.Ports {
